@@ -1,0 +1,288 @@
+"""The base of all bijectors here: value and log-determinant in one evaluation.
+
+TFP asks a bijector for `_forward`, `_inverse` and a log-det apart, which runs a coupling's network
+twice per likelihood. `FlowBijector` asks for the two fused methods and derives the rest; TFP's
+cache is filled with the log-det at the same time as with the value.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+from tensorflow_probability.python.internal import cache_util
+
+from tfp_realnvp.context import Context, Scope
+
+Shape = tuple[int, ...]
+
+
+class FlowBijector(tfp.bijectors.Bijector):
+    """A `tfb.Bijector` whose core is two fused methods.
+
+    Subclasses implement `_forward_and_log_det(x, context)` and `_inverse_and_log_det(y, context)`
+    on a batch of rank one, `[N, *event]`, both returning the value and the log-determinant `[N]`,
+    and, where they have any, `_build` (variables), `_latent_shape` and `_data_shape` (event
+    shapes). Forward is latent to data, inverse is data to latent.
+
+    A bijector is built for one event shape: by the flow that holds it, by `build`, or at its first
+    use. Its own Keras layers go through `_track`, so that both Keras and `tf.Module` see the very
+    same variables.
+
+    Args:
+        data_ndims: rank of the event on the data side.
+        latent_ndims: rank of the event on the latent side; None for `data_ndims`.
+        name: name of the bijector.
+    """
+
+    _cache = cache_util.BijectorCacheWithGreedyAttrs(
+        forward_name="_forward_and_attributes", inverse_name="_inverse_and_attributes"
+    )
+
+    #: Whether forward is many to one, as quantization is. What such a bijector hands back never
+    #: enters the cache: the inverse of a quantized value is not the value before.
+    is_surjective = False
+
+    def __init__(self, *, data_ndims: int, latent_ndims: int | None = None, name: str | None = None):
+        super().__init__(
+            forward_min_event_ndims=data_ndims if latent_ndims is None else latent_ndims,
+            inverse_min_event_ndims=data_ndims,
+            is_constant_jacobian=False,
+            parameters={},
+            name=name or snake_case(type(self).__name__),
+        )
+        self._own_layers: list[keras.layers.Layer] = self._no_dependency([])
+        self._own_variables: list[tf.Variable] = []
+        self._built_for: Shape | None = None
+        self._scope: Scope | None = None
+
+    # What subclasses implement.
+
+    @abc.abstractmethod
+    def _forward_and_log_det(self, x: tf.Tensor, context: Context) -> tuple[tf.Tensor, tf.Tensor]:
+        """Maps latents `[N, *latent]` to data, with log|det dy/dx| `[N]`."""
+
+    @abc.abstractmethod
+    def _inverse_and_log_det(self, y: tf.Tensor, context: Context) -> tuple[tf.Tensor, tf.Tensor]:
+        """Maps data `[N, *event]` to latents, with log|det dx/dy| `[N]`."""
+
+    def _build(self, event_shape: Shape, scope: Scope) -> None:
+        """Creates variables for events of `event_shape`; checks that the shape fits."""
+
+    def _latent_shape(self, data_shape: Shape) -> Shape:
+        return data_shape
+
+    def _data_shape(self, latent_shape: Shape) -> Shape:
+        return latent_shape
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, from which `from_config` makes an equal bijector."""
+        return {}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> FlowBijector:
+        """Makes a bijector from `get_config`'s result."""
+        return cls(**config)
+
+    # What users and compositions call.
+
+    def build(self, event_shape: Shape, scope: Scope | None = None) -> Shape:
+        """Creates the variables, once.
+
+        Args:
+            event_shape: event shape on the data side, fully known.
+            scope: path, seed and dtypes; None for the defaults at this bijector's name.
+
+        Returns:
+            The event shape on the latent side.
+
+        Raises:
+            ValueError: the shape does not fit, or differs from what it was built for before.
+        """
+        event_shape = tuple(int(side) for side in event_shape)
+        if len(event_shape) != self.inverse_min_event_ndims:
+            raise ValueError(
+                f"{type(self).__name__} takes events of rank {self.inverse_min_event_ndims}, "
+                f"got shape {event_shape}."
+            )
+        if self._built_for is None:
+            self._scope = scope or Scope(path=self.name)
+            with tf.init_scope():
+                self._build(event_shape, self._scope)
+            self._built_for = event_shape
+        elif self._built_for != event_shape:
+            raise ValueError(
+                f"{self.name} was built for events of shape {self._built_for}, got {event_shape}."
+            )
+        return self._latent_shape(event_shape)
+
+    def forward_and_log_det(
+        self, x: Any, context: Context | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Maps latents to data, with the log-determinant, in one evaluation.
+
+        Args:
+            x: `[*batch, *latent]`, any numeric dtype.
+            context: the per-call context.
+
+        Returns:
+            Data `[*batch, *event]` and log|det dy/dx| in nats `[*batch]`.
+
+        Raises:
+            ValueError: the event shape is not what the bijector was built for.
+        """
+        return self._evaluate(self._forward_and_log_det, x, context, latent=True)
+
+    def inverse_and_log_det(
+        self, y: Any, context: Context | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Maps data to latents, with the log-determinant, in one evaluation.
+
+        Args:
+            y: `[*batch, *event]`, any numeric dtype.
+            context: the per-call context.
+
+        Returns:
+            Latents `[*batch, *latent]` and log|det dx/dy| in nats `[*batch]`.
+
+        Raises:
+            ValueError: the event shape is not what the bijector was built for.
+        """
+        return self._evaluate(self._inverse_and_log_det, y, context, latent=False)
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether this bijector or a member waits for `initialize` to set it from data."""
+        return False
+
+    def initialize(self, data: Any) -> None:
+        """Sets what depends on data (standardization, for one) from a batch; eager only.
+
+        Args:
+            data: `[N, *event]`; what is set already stays as it is.
+        """
+        data = tf.convert_to_tensor(data)
+        self.build(tuple(data.shape[1:]))
+        if self.needs_data:
+            self._initialize(tf.cast(data, self._scope.dtype), Context())
+
+    def _initialize(self, y: tf.Tensor, context: Context) -> None:
+        """Sets what depends on data from a batch at this bijector's data side."""
+
+    @property
+    def keras_layers(self) -> tuple[keras.layers.Layer, ...]:
+        """The Keras layers of this bijector and of those it holds, each once, in order."""
+        members = (self, *self.submodules)
+        found = [
+            layer for b in members if isinstance(b, FlowBijector) for layer in b._own_layers
+        ]
+        return tuple(dict.fromkeys(found))
+
+    # The bridge.
+
+    def _track(self, layer: keras.layers.Layer) -> None:
+        """Makes the variables of a built Keras layer this bijector's own.
+
+        `tf.Module` does not look into Keras 3 layers; it does find a list of `tf.Variable`.
+        """
+        self._own_layers.append(layer)
+        self._own_variables = [v.value for own in self._own_layers for v in own.variables]
+
+    def _evaluate(self, method, value, context, *, latent):
+        context = context or Context()
+        value = tf.convert_to_tensor(value)
+        ndims = self.forward_min_event_ndims if latent else self.inverse_min_event_ndims
+        event = value.shape[-ndims:] if value.shape.rank is not None else tf.TensorShape(None)
+        if self._built_for is None and event.is_fully_defined():
+            self.build(self._data_shape(tuple(event)) if latent else tuple(event))
+        if self._built_for is None:
+            raise ValueError(f"{self.name} needs a known event shape, got {value.shape}.")
+        expected = self._latent_shape(self._built_for) if latent else self._built_for
+        if value.shape.rank is not None and (
+            value.shape.rank < ndims or not event.is_compatible_with(expected)
+        ):
+            raise ValueError(
+                f"{self.name} expects events of shape {expected}, got a tensor of shape "
+                f"{tuple(value.shape)}."
+            )
+        value = tf.cast(value, self._scope.dtype)
+        if value.shape.rank == ndims + 1:
+            return method(tf.ensure_shape(value, (None, *expected)), context)
+        batch = tf.shape(value)[: tf.rank(value) - ndims]
+        if context.labels is not None:
+            labels = tf.broadcast_to(tf.convert_to_tensor(context.labels), batch)
+            context = context.replace(labels=tf.reshape(labels, [-1]))
+        result, log_det = method(tf.reshape(value, (-1, *expected)), context)
+        static_batch = value.shape[:-ndims]
+        result_event = tuple(result.shape[1:])
+        result = tf.reshape(result, tf.concat([batch, result_event], 0))
+        result.set_shape(static_batch.concatenate(result_event))
+        log_det = tf.reshape(log_det, batch)
+        log_det.set_shape(static_batch)
+        return result, log_det
+
+    def _forward_and_attributes(self, x, **kwargs):
+        y, log_det = self.forward_and_log_det(x, Context.from_kwargs(kwargs))
+        return y, {"fldj": log_det, "ildj": -log_det}
+
+    def _inverse_and_attributes(self, y, **kwargs):
+        x, log_det = self.inverse_and_log_det(y, Context.from_kwargs(kwargs))
+        return x, {"ildj": log_det, "fldj": -log_det}
+
+    def _call_forward(self, x, name, **kwargs):
+        if not self.is_surjective:
+            return super()._call_forward(x, name, **kwargs)
+        with self._name_and_control_scope(name):
+            return self.forward_and_log_det(x, Context.from_kwargs(kwargs))[0]
+
+    # TFP asks for these two only when the log-det is not in the cache yet. Going through the cache
+    # keeps the value too, so that `inverse` afterwards runs nothing.
+
+    def _forward_log_det_jacobian(self, x, **kwargs):
+        # The output must be alive while its attributes are read: the cache holds it weakly.
+        output = self._cache.forward(x, **kwargs)
+        return self._cache.forward_attributes(x, **kwargs)["fldj"] if output is not None else None
+
+    def _inverse_log_det_jacobian(self, y, **kwargs):
+        output = self._cache.inverse(y, **kwargs)
+        return self._cache.inverse_attributes(y, **kwargs)["ildj"] if output is not None else None
+
+    def _forward_event_shape(self, input_shape):
+        if not input_shape.is_fully_defined():
+            return tf.TensorShape(self._built_for)
+        return tf.TensorShape(self._data_shape(tuple(input_shape)))
+
+    def _inverse_event_shape(self, output_shape):
+        if not output_shape.is_fully_defined():
+            return tf.TensorShape(None)
+        return tf.TensorShape(self._latent_shape(tuple(output_shape)))
+
+    def _forward_event_shape_tensor(self, input_shape):
+        return self._event_shape_tensor(self._data_shape, input_shape)
+
+    def _inverse_event_shape_tensor(self, output_shape):
+        return self._event_shape_tensor(self._latent_shape, output_shape)
+
+    def _event_shape_tensor(self, shape_fn, shape):
+        static = tf.get_static_value(shape)
+        if static is None:
+            raise ValueError(f"{self.name} needs a static event shape.")
+        return tf.constant(shape_fn(tuple(int(side) for side in static)), tf.int32)
+
+    @classmethod
+    def _parameter_properties(cls, dtype):
+        return {}
+
+    def __repr__(self):
+        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
+        return f"{type(self).__name__}({arguments})"
+
+    __str__ = __repr__
+
+
+def snake_case(name: str) -> str:
+    """Returns `"factor_out"` for `"FactorOut"`."""
+    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")

@@ -1,0 +1,106 @@
+"""Coupling: one part of the event passes and decides how the other part is transformed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.context import Scope
+from tfp_realnvp.context import Context
+from tfp_realnvp.bijectors.partitions import Partition
+from tfp_realnvp.bijectors.transformers import Affine, Transformer
+from tfp_realnvp.conditioners.base import Conditioner
+
+
+class Coupling(FlowBijector):
+    r"""Coupling layer (arXiv:1410.8516, arXiv:1605.08803).
+
+    The event splits into `y_a`, which passes, and `y_b`; a conditioner `g` sees `y_a` and gives
+    the parameters of an element-wise invertible map `t`:
+
+    * inverse: `x_a = y_a`, `x_b = t^{-1}(y_b; g(y_a))`;
+    * forward: `y_a = x_a`, `y_b = t(x_b; g(x_a))`;
+    * log-det: the sum of `log |t'|` over the changed elements. The Jacobian is triangular, so the
+      conditioner is never differentiated or inverted, and both directions cost one run of it.
+
+    Args:
+        partition: which elements pass.
+        conditioner: a `nvp.conditioners` layer, or any Keras layer that maps what it sees to
+            `transformer.parameters_per_element` blocks of channels.
+        transformer: the element-wise map; None for `Affine()` with learned bounds.
+        name: name of the bijector.
+
+    Raises:
+        ValueError: at building, where the event cannot be split, or the conditioner's output does
+            not fit.
+
+    Example:
+        >>> import numpy as np
+        >>> from tfp_realnvp.bijectors import Coupling, Halves
+        >>> from tfp_realnvp.conditioners import MLP
+        >>> coupling = Coupling(Halves(), MLP(widths=(16,)))
+        >>> coupling.inverse(np.ones([3, 4], "float32")).shape
+        TensorShape([3, 4])
+    """
+
+    def __init__(
+        self,
+        partition: Partition,
+        conditioner: keras.layers.Layer,
+        *,
+        transformer: Transformer | None = None,
+        name: str | None = None,
+    ):
+        super().__init__(data_ndims=partition.event_ndims, name=name)
+        self.partition = partition
+        self.conditioner = conditioner
+        self.transformer = transformer or Affine()
+
+    def _build(self, event_shape: Shape, scope: Scope) -> None:
+        self.partition.mask(event_shape)
+        changed = self.partition.changed_size(event_shape)
+        outputs = changed * self.transformer.parameters_per_element
+        inputs = self.partition.seen_size(event_shape) + scope.condition_channels
+        seen_shape = (None, *event_shape[:-1], inputs)
+        if isinstance(self.conditioner, Conditioner):
+            self.conditioner.prepare(outputs=outputs, scope=scope.child("conditioner"))
+        if not self.conditioner.built:
+            self.conditioner.build(seen_shape)
+        got = self.conditioner.compute_output_shape(seen_shape)
+        if tuple(got) != (None, *event_shape[:-1], outputs):
+            raise ValueError(
+                f"The conditioner of {scope.path} must give {outputs} channels for events of shape "
+                f"{event_shape}, but gives shape {tuple(got)}."
+            )
+        self.transformer.dtype_policy = keras.DTypePolicy(scope.dtype)
+        self.transformer.build((None, *event_shape[:-1], changed))
+        self._track(self.conditioner)
+        self._track(self.transformer)
+
+    def _forward_and_log_det(self, x, context):
+        return self._transform(x, context, self.transformer.forward)
+
+    def _inverse_and_log_det(self, y, context):
+        return self._transform(y, context, self.transformer.inverse)
+
+    def _transform(self, value, context: Context, method):
+        seen, changed = self.partition.split(value)
+        if context.condition is not None:
+            seen = tf.concat([seen, context.condition], -1)
+        if isinstance(self.conditioner, Conditioner):
+            parameters = self.conditioner.parameters(seen, context)
+        else:
+            parameters = tf.cast(self.conditioner(seen, training=context.training), value.dtype)
+        changed, log_det = method(changed, parameters)
+        return self.partition.merge(value, changed), self.partition.total(log_det)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            "partition": self.partition,
+            "conditioner": self.conditioner,
+            "transformer": self.transformer,
+        }

@@ -1,0 +1,106 @@
+"""Factor-out: half of the channels leave, the rest goes through a nested flow."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.context import Scope
+from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.flatten import Flatten
+
+
+class FactorOut(FlowBijector):
+    """The multi-scale split (arXiv:1605.08803, section 3.6).
+
+    On the data side an event `[H, W, C]`; its last `C - C // 2` channels are latents as they are,
+    the first `C // 2` go on through `rest`. On the latent side one flat vector: the latents that
+    left first, then those of the rest, coarsest last.
+
+    * inverse: `x = concat(flat(y[..., C//2:]), rest^{-1}(y[..., :C//2]))`;
+    * log-det: that of the rest.
+
+    Args:
+        rest: bijectors from data to latent for the half that goes on.
+        name: name of the bijector.
+
+    Raises:
+        ValueError: at building, fewer than 2 channels.
+
+    Example:
+        >>> from tfp_realnvp.bijectors import FactorOut, Squeeze
+        >>> FactorOut([Squeeze()]).build((14, 14, 4))
+        (784,)
+    """
+
+    def __init__(self, rest: Sequence[tfp.bijectors.Bijector], *, name: str | None = None):
+        super().__init__(data_ndims=3, latent_ndims=1, name=name)
+        self.rest = Composition(end_flat(rest), name="rest")
+
+    @property
+    def needs_data(self) -> bool:
+        """See `FlowBijector.needs_data`."""
+        return self.rest.needs_data
+
+    def _initialize(self, y, context):
+        self.rest._initialize(y[..., : y.shape[-1] // 2], context)
+
+    def _build(self, event_shape: Shape, scope: Scope) -> None:
+        height, width, channels = event_shape
+        if channels < 2:
+            raise ValueError(f"Factor-out needs at least 2 channels, got shape {event_shape}.")
+        self.rest.build((height, width, channels // 2), scope)
+
+    def _leaving_shape(self) -> Shape:
+        height, width, channels = self._built_for
+        return height, width, channels - channels // 2
+
+    def _latent_shape(self, data_shape: Shape) -> Shape:
+        return (math.prod(data_shape),)
+
+    def _data_shape(self, latent_shape: Shape) -> Shape:
+        if self._built_for is None:
+            raise ValueError("FactorOut must be built before latents can be given a shape.")
+        return self._built_for
+
+    def _inverse_and_log_det(self, y, context):
+        half = y.shape[-1] // 2
+        leaving = tf.reshape(y[..., half:], (-1, math.prod(self._leaving_shape())))
+        rest, log_det = self.rest._inverse_and_log_det(y[..., :half], context)
+        return tf.concat([leaving, rest], -1), log_det
+
+    def _forward_and_log_det(self, x, context):
+        size = math.prod(self._leaving_shape())
+        rest, log_det = self.rest._forward_and_log_det(x[:, size:], context)
+        leaving = tf.reshape(x[:, :size], (-1, *self._leaving_shape()))
+        return tf.concat([rest, leaving], -1), log_det
+
+    def scale_sizes(self) -> list[int]:
+        """Returns how many latents leave at each scale, finest first."""
+        return [math.prod(self._leaving_shape()), *latent_sizes(self.rest)]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"rest": list(self.rest.bijectors)}
+
+
+def end_flat(
+    bijectors: Sequence[tfp.bijectors.Bijector],
+) -> list[tfp.bijectors.Bijector]:
+    """Returns the list with a `Flatten` at its latent end where that is an image."""
+    bijectors = list(bijectors)
+    ndims = bijectors[-1].forward_min_event_ndims if bijectors else 3
+    return bijectors if ndims == 1 else [*bijectors, Flatten()]
+
+
+def latent_sizes(composition: Composition) -> list[int]:
+    """Returns the sizes of a built flow's latents scale by scale, finest first."""
+    last = composition.bijectors[-1]
+    if isinstance(last, FactorOut):
+        return last.scale_sizes()
+    return [math.prod(composition._latent_shape(composition._built_for))]

@@ -1,0 +1,39 @@
+"""Flatten: the latent image as one vector."""
+
+from __future__ import annotations
+
+import math
+
+import tensorflow as tf
+
+from tfp_realnvp.bijectors.base import FlowBijector, Shape
+
+
+class Flatten(FlowBijector):
+    """Reshapes `[H, W, C]` (data side) to `[H*W*C]` (latent side), row-major; log-det 0.
+
+    Args:
+        name: name of the bijector.
+
+    Example:
+        >>> from tfp_realnvp.bijectors import Flatten
+        >>> Flatten().build((4, 4, 3))
+        (48,)
+    """
+
+    def __init__(self, *, name: str | None = None):
+        super().__init__(data_ndims=3, latent_ndims=1, name=name)
+
+    def _latent_shape(self, data_shape: Shape) -> Shape:
+        return (math.prod(data_shape),)
+
+    def _data_shape(self, latent_shape: Shape) -> Shape:
+        if self._built_for is None:
+            raise ValueError("Flatten must be built before latents can be given a shape.")
+        return self._built_for
+
+    def _inverse_and_log_det(self, y, context):
+        return tf.reshape(y, (-1, math.prod(y.shape[1:]))), tf.zeros(tf.shape(y)[:1], y.dtype)
+
+    def _forward_and_log_det(self, x, context):
+        return tf.reshape(x, (-1, *self._built_for)), tf.zeros(tf.shape(x)[:1], x.dtype)

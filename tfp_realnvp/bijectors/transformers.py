@@ -1,0 +1,88 @@
+"""Element-wise transformers: the invertible maps that a coupling applies to its changed part."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class Transformer(keras.layers.Layer, abc.ABC):
+    """An element-wise invertible map whose parameters a conditioner supplies.
+
+    A transformer with all-zero parameters is the identity, so that zero-initialised conditioners
+    make a flow start as the identity.
+    """
+
+    #: Conditioner outputs per element; they arrive as blocks along the last axis.
+    parameters_per_element: int
+
+    @abc.abstractmethod
+    def forward(self, x: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Maps latents `[N, ..., K]` to data; returns also the element-wise log-derivative.
+
+        Args:
+            x: latents.
+            parameters: `[N, ..., parameters_per_element * K]`.
+        """
+
+    @abc.abstractmethod
+    def inverse(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Maps data to latents; returns also the element-wise log-derivative of the inverse."""
+
+
+class Affine(Transformer):
+    """Affine map with a bounded log-scale (arXiv:1605.08803).
+
+    With `log_scale = bound * tanh(raw / bound)`:
+
+    * inverse (data to latent): `x = (y + shift) * exp(log_scale)`, log-det `log_scale`;
+    * forward (latent to data): `y = x * exp(-log_scale) - shift`, log-det `-log_scale`.
+
+    The bound is a positive parameter per channel, `exp(log_bound)`, learned from 1 on unless it
+    is fixed.
+
+    Args:
+        bound: a fixed positive bound, or None to learn one per channel.
+        **kwargs: see `keras.layers.Layer`.
+
+    Raises:
+        ValueError: `bound` is not positive.
+    """
+
+    parameters_per_element = 2
+
+    def __init__(self, *, bound: float | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        if bound is not None and not bound > 0:
+            raise ValueError(f"The bound of the log-scale must be positive, got {bound}.")
+        self.bound = bound
+
+    def build(self, input_shape):
+        """Creates the bound of each of the last axis' channels."""
+        if self.bound is None:
+            self.log_bound = self.add_weight(
+                shape=(input_shape[-1],), initializer="zeros", name="log_bound"
+            )
+        self.built = True
+
+    def forward(self, x, parameters):
+        """See `Transformer.forward`."""
+        log_scale, shift = self._log_scale_and_shift(parameters)
+        return x * tf.exp(-log_scale) - shift, -log_scale
+
+    def inverse(self, y, parameters):
+        """See `Transformer.inverse`."""
+        log_scale, shift = self._log_scale_and_shift(parameters)
+        return (y + shift) * tf.exp(log_scale), log_scale
+
+    def _log_scale_and_shift(self, parameters):
+        raw, shift = tf.split(parameters, 2, axis=-1)
+        bound = self.bound if self.bound is not None else tf.exp(self.log_bound.value)
+        return tf.tanh(raw / bound) * bound, shift
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {"bound": self.bound}

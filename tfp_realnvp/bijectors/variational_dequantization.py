@@ -1,0 +1,79 @@
+"""Variational dequantization: a conditional flow decides how the noise fills its bins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfp_realnvp.bijectors.base import Shape
+from tfp_realnvp.context import Scope
+from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.context import Context
+from tfp_realnvp.bijectors.coupling import Coupling
+from tfp_realnvp.bijectors.dequantization import Dequantization
+from tfp_realnvp.bijectors.logit import Logit
+
+# With noise at the centre of its bin, the image of the centre is kept this far from the edges.
+CENTRE_MARGIN = 0.05
+
+
+class VariationalDequantization(Dequantization):
+    r"""Dequantization with learned noise `u ~ q(u | y)` (Flow++, arXiv:1902.00275).
+
+    Uniform base noise `e` goes through a logit, couplings that see the image (scaled to
+    `[-1, 1]`) and a sigmoid: `u = sigmoid(f(logit(e); y))`. Hence
+
+    * inverse (data to latent): `x = y + u`, with the "log-det"
+      `-log q(u | y) = log|du/de|`: the bound is `log P(y) >= E_e[log p(y + u) - log q(u | y)]`;
+    * forward: `y = clip(floor(x), 0, levels - 1)`, whatever the noise was.
+
+    Args:
+        couplings: the noise flow; run in the couplings' inverse direction, from `e` to `u`.
+        levels: number of integer levels.
+        alpha: shrinkage of the base noise before its logit.
+        name: name of the bijector.
+    """
+
+    def __init__(
+        self,
+        couplings: Sequence[Coupling],
+        *,
+        levels: int = 256,
+        alpha: float = 1e-5,
+        name: str | None = None,
+    ):
+        super().__init__(levels=levels, name=name)
+        self.noise_flow = Composition(couplings, name="noise_flow")
+        self.alpha = alpha
+        self._to_reals = Logit(alpha=alpha, name="noise_logit")
+        self._to_unit = Logit(alpha=0.0, name="noise_sigmoid")
+
+    def _build(self, event_shape: Shape, scope: Scope) -> None:
+        channels = scope.condition_channels + event_shape[-1]
+        self.noise_flow.build(
+            event_shape, scope.child("noise_flow", condition_channels=channels)
+        )
+
+    def noise_and_log_q(
+        self, y: tf.Tensor, base: tf.Tensor, context: Context
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """See `Dequantization.noise_and_log_q`."""
+        image = y * (2.0 / (self.levels - 1)) - 1.0
+        noise, first = self._to_reals._inverse_and_log_det(base, context)
+        noise, second = self.noise_flow._inverse_and_log_det(
+            noise, context.replace(condition=image)
+        )
+        noise, third = self._to_unit._forward_and_log_det(noise, context)
+        if context.noise == "centre":
+            noise = tf.clip_by_value(noise, CENTRE_MARGIN, 1 - CENTRE_MARGIN)
+        return noise, -(first + second + third)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {
+            "couplings": list(self.noise_flow.bijectors),
+            "levels": self.levels,
+            "alpha": self.alpha,
+        }

@@ -1,0 +1,7 @@
+"""Conditioners: Keras 3 layers that give a coupling's parameters."""
+
+from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.conditioners.gated_conv import GatedConv
+from tfp_realnvp.conditioners.mlp import MLP
+
+__all__ = ["MLP", "Conditioner", "GatedConv"]

@@ -1,0 +1,102 @@
+"""The base of the conditioners: Keras 3 layers whose compute dtype can be set per call."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfp_realnvp.context import Context, Scope, stable_hash
+
+
+class Conditioner(keras.layers.Layer, abc.ABC):
+    """A network that gives a coupling's parameters.
+
+    Subclasses create weights in `build` with `weight` and compute in `run`, in the dtype of their
+    input: the dtype travels with the data, so that a conditioner of policy `mixed_bfloat16` can
+    still be asked for an exact float32 evaluation.
+
+    Args:
+        outputs: channels of the output; None to let the coupling say.
+        **kwargs: see `keras.layers.Layer`.
+    """
+
+    def __init__(self, *, outputs: int | None = None, **kwargs: Any):
+        super().__init__(autocast=False, **kwargs)
+        self.outputs = outputs
+        self.num_classes: int | None = None
+        self._path: str = self.name
+        self._seed: int = 0
+
+    def prepare(self, *, outputs: int, scope: Scope) -> None:
+        """Sets what the place in a flow decides; call before `build`.
+
+        Args:
+            outputs: channels that the coupling needs.
+            scope: where the conditioner stands.
+
+        Raises:
+            ValueError: this conditioner was made for another number of outputs.
+        """
+        if self.outputs not in (None, outputs):
+            raise ValueError(
+                f"{scope.path} was made with outputs={self.outputs}, its coupling needs {outputs}."
+            )
+        self.outputs = outputs
+        self.num_classes = scope.num_classes
+        self._path, self._seed = scope.path, scope.seed
+        self.dtype_policy = keras.DTypePolicy(scope.conditioner_dtype or scope.dtype)
+
+    def weight(self, name: str, shape: tuple[int, ...], initializer: str = "lecun_normal") -> Any:
+        """Adds a weight whose initial value is a function of (seed, path, name)."""
+        made = keras.initializers.get(initializer)
+        config = made.get_config()
+        if "seed" in config:
+            seed = stable_hash(f"{self._seed}/{self._path}/{name}")
+            made = type(made).from_config({**config, "seed": seed})
+        return self.add_weight(shape=shape, initializer=made, name=name.replace("/", "."))
+
+    @abc.abstractmethod
+    def run(self, inputs: tf.Tensor, classes: tf.Tensor | None, context: Context) -> tf.Tensor:
+        """Computes `[N, ..., outputs]` from `[N, ..., K]`, in the dtype of the inputs.
+
+        Args:
+            inputs: what the coupling passes.
+            classes: one-hot labels `[N, num_classes]` in the same dtype, or None.
+            context: the per-call context.
+        """
+
+    def parameters(self, inputs: tf.Tensor, context: Context) -> tf.Tensor:
+        """Computes a coupling's parameters, back in the dtype of its inputs.
+
+        Raises:
+            ValueError: labels are missing in a class-conditional flow, or given to another.
+        """
+        compute = self.variable_dtype if context.exact else self.compute_dtype
+        classes = self._classes(context.labels, compute)
+        outputs = self.run(tf.cast(inputs, compute), classes, context)
+        return tf.cast(outputs, inputs.dtype)
+
+    def call(self, inputs: tf.Tensor, labels: Any = None, training: bool = False) -> tf.Tensor:
+        """Calls the conditioner as a plain Keras layer."""
+        return self.parameters(inputs, Context(labels=labels, training=bool(training)))
+
+    def compute_output_shape(self, input_shape: Any) -> tuple:
+        """Returns the input's shape with `outputs` channels."""
+        return (*input_shape[:-1], self.outputs)
+
+    def _classes(self, labels, dtype):
+        if self.num_classes is None:
+            return None
+        if labels is None:
+            raise ValueError(
+                f"This flow is conditional on {self.num_classes} classes: give labels, for "
+                "example log_prob(x, bijector_kwargs={'labels': y})."
+            )
+        return tf.one_hot(tf.cast(labels, tf.int32), self.num_classes, dtype=dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"outputs": self.outputs}

@@ -1,0 +1,113 @@
+"""What a flow hands down to its members: a `Context` per call, a `Scope` when it is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import tensorflow as tf
+
+NOISE_MODES = ("fresh", "per_example", "centre")
+
+
+@dataclasses.dataclass(frozen=True)
+class Context:
+    """Everything that a bijector may depend on beside its argument.
+
+    One context is made per call and handed down, unchanged unless a member says otherwise, to
+    every member of a flow, however deeply nested.
+
+    Attributes:
+        seed: int32 `[2]` stateless seed of the noise, or None to draw one from TensorFlow's
+            global generator (`tf.random.set_seed`).
+        noise: how dequantization chooses its noise. `"fresh"`: random, full support.
+            `"per_example"`: a fixed function of each example's content, so that a row's result is
+            deterministic and does not depend on the rows beside it. `"centre"`: the centre of the
+            bin, for exact encoding.
+        training: whether data-dependent members use (and update) batch statistics.
+        labels: integer `[N]` class labels, for class-conditional flows.
+        condition: float `[N, ..., K]` features that every conditioner sees beside its input, such
+            as the image that a variational dequantizer conditions on.
+        exact: whether conditioners must compute in the dtype of their variables, whatever their
+            dtype policy says; encoding needs it to be exactly invertible.
+    """
+
+    seed: Any = None
+    noise: str = "fresh"
+    training: bool = False
+    labels: Any = None
+    condition: Any = None
+    exact: bool = False
+
+    def __post_init__(self):
+        if self.noise not in NOISE_MODES:
+            raise ValueError(f"noise must be one of {NOISE_MODES}, got {self.noise!r}.")
+
+    @classmethod
+    def from_kwargs(cls, kwargs: dict[str, Any]) -> Context:
+        """Makes a context of the keyword arguments of a `tfb.Bijector` method.
+
+        Args:
+            kwargs: attributes of this class by name, or `context=` a ready context.
+
+        Raises:
+            TypeError: an unknown name.
+        """
+        if not kwargs:
+            return _DEFAULT
+        if set(kwargs) == {"context"}:
+            return kwargs["context"]
+        known = {field.name for field in dataclasses.fields(cls)}
+        unknown = sorted(set(kwargs) - known)
+        if unknown:
+            raise TypeError(f"Unknown context {unknown}: bijectors know {sorted(known)}.")
+        return cls(**kwargs)
+
+    def replace(self, **changes: Any) -> Context:
+        """Returns a copy with some attributes changed."""
+        return dataclasses.replace(self, **changes)
+
+    def fold_in(self, path: str) -> tf.Tensor:
+        """Returns an int32 `[2]` seed for the member at `path`, apart from every other path's."""
+        seed = self.seed
+        if seed is None:
+            limits = {"minval": tf.int32.min, "maxval": tf.int32.max, "dtype": tf.int32}
+            seed = tf.random.uniform([2], **limits)
+        return tf.random.experimental.stateless_fold_in(
+            tf.cast(tf.convert_to_tensor(seed), tf.int32), stable_hash(path)
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Scope:
+    """Where in a flow a bijector is built, and what it is built for.
+
+    Attributes:
+        path: stable name of the place, such as `"factor_out/coupling_1"`; initial values are drawn
+            from `(seed, path)`.
+        seed: seed of the initial values.
+        dtype: dtype of the flow's arithmetic and variables.
+        conditioner_dtype: dtype policy of the conditioners; None for `dtype`.
+        num_classes: number of classes of a class-conditional flow, or None.
+        condition_channels: channels of `Context.condition`, 0 where there is none.
+    """
+
+    path: str = "flow"
+    seed: int = 0
+    dtype: str = "float32"
+    conditioner_dtype: str | None = None
+    num_classes: int | None = None
+    condition_channels: int = 0
+
+    def child(self, name: str, **changes: Any) -> Scope:
+        """Returns the scope of a member called `name`."""
+        return dataclasses.replace(self, path=f"{self.path}/{name}", **changes)
+
+
+def stable_hash(text: str) -> int:
+    """Returns a 31-bit hash of `text` that is the same in every process and version."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") >> 1
+
+
+_DEFAULT = Context()

@@ -1,0 +1,44 @@
+"""Data sets by name or by path, in memory or as `tf.data`.
+
+| what | how it is named | what comes |
+| --- | --- | --- |
+| embedded images | `digits` | uint8 [8, 8, 1], values 0..16, labels 0..9 |
+| TensorFlow Datasets | `mnist`, `fashion_mnist`, `cifar10`, `svhn`, `celeba` | uint8 [H, W, C] |
+| 2-D toys | `moons`, `circles`, `blobs`, `random` | float32 [2] |
+| your images | a path to a folder or a zip of png, jpg or bmp files | uint8 [H, W, C] |
+| your arrays | a path to a `.npy` or `.npz` file | uint8 [H, W, C] or float32 [D] |
+
+`load` gives an unbatched `tf.data.Dataset`, `load_arrays` NumPy arrays, `info` the shape
+and the number of levels that a flow is built from, and `batches` a stream of batches that
+a run can resume at any step. Every set has the splits `train`, `validation` and `test`.
+
+Example:
+    >>> from tfp_realnvp import datasets
+    >>> datasets.info("digits").event_shape
+    (8, 8, 1)
+    >>> images, labels = datasets.load_arrays("digits", split="test")
+    >>> images.shape, str(images.dtype), labels.shape
+    ((250, 8, 8, 1), 'uint8', (250,))
+"""
+
+from tfp_realnvp.datasets.batches import batches
+from tfp_realnvp.datasets.registry import info, load, load_arrays, names, register
+from tfp_realnvp.datasets.base import (
+    SPLITS,
+    DatasetError,
+    DatasetInfo,
+    DatasetNotFoundError,
+)
+
+__all__ = [
+    "SPLITS",
+    "DatasetError",
+    "DatasetInfo",
+    "DatasetNotFoundError",
+    "batches",
+    "info",
+    "load",
+    "load_arrays",
+    "names",
+    "register",
+]

@@ -1,0 +1,73 @@
+"""What every source of data shares: its description, its arrays, its errors."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+SPLITS = ("train", "validation", "test")
+"""The splits that every data set has."""
+
+Arrays = tuple[np.ndarray, np.ndarray | None]
+"""Examples `[N, ...]` and int64 labels `[N]`, or None in their place."""
+
+
+class DatasetError(ValueError):
+    """A data set that cannot be had as asked for; the message is one sentence."""
+
+
+class DatasetNotFoundError(DatasetError, FileNotFoundError):
+    """Files that are needed are not there, and could not be fetched."""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What a flow must know about a data set before it sees any of it.
+
+    Attributes:
+        name: The name or path that it was asked for by.
+        event_shape: Shape of one example, `(H, W, C)` or `(D,)`.
+        levels: Number of values that a pixel takes, `0..levels-1`; None for vectors.
+        num_classes: Number of labels; None when there are none.
+        kind: `"image"` or `"vector"`.
+
+    Example:
+        >>> from tfp_realnvp import datasets
+        >>> datasets.info("moons")
+        DatasetInfo(name='moons', event_shape=(2,), levels=None, num_classes=None, kind='vector')
+    """
+
+    name: str
+    event_shape: tuple[int, ...]
+    levels: int | None
+    num_classes: int | None
+    kind: Literal["image", "vector"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """One place that data comes from.
+
+    Attributes:
+        arrays: `arrays(split, data_dir, **options)` gives the examples and labels of a split.
+        info: `info(data_dir, **options)` describes them, without reading them if it can.
+        options: Names of the options that both of them take.
+    """
+
+    arrays: Callable[..., Arrays]
+    info: Callable[..., DatasetInfo]
+    options: frozenset[str] = frozenset()
+
+
+def check_split(split: str) -> None:
+    """Refuses a split that no data set has.
+
+    Args:
+        split: The name to check.
+
+    Raises:
+        DatasetError: It is none of `SPLITS`.
+    """
+    if split not in SPLITS:
+        raise DatasetError(f"There is no split {split!r}; the splits are {', '.join(SPLITS)}.")

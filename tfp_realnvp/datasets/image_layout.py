@@ -1,0 +1,115 @@
+"""What the paths of image files say: splits and classes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tfp_realnvp.datasets.base import DatasetError
+from tfp_realnvp.datasets.splitting import cut_by_hash, hold_out_last_tenth
+
+_SPLIT_NAMES = {
+    "train": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Files by split, and their labels.
+
+    Attributes:
+        paths: Sorted paths of each split.
+        labels: int64 labels of each split, or None in their place.
+        classes: Names of the classes, sorted; empty when there are no labels.
+    """
+
+    paths: dict[str, list[str]]
+    labels: dict[str, np.ndarray | None]
+    classes: tuple[str, ...]
+
+    @property
+    def first(self) -> str:
+        """The first training file, which decides on the shape of all."""
+        return self.paths["train"][0]
+
+
+def read_layout(paths: Sequence[str], name: str) -> Layout:
+    """Finds the splits and the classes of image files.
+
+    Folders `train`, `validation` (or `val`) and `test` at the top are the splits; a lone
+    folder around everything is looked through. With `train` and `test` alone, the last tenth
+    of each class of `train`, in sorted order, is validation. Without such folders each class
+    is cut into 80, 10 and 10 percent in the order of its paths' hashes. The folders below
+    are the classes, if every file is in one and there are at least two.
+
+    Args:
+        paths: Relative paths with forward slashes, at least one.
+        name: Where they are, for the error.
+
+    Returns:
+        The layout.
+
+    Raises:
+        DatasetError: There are splits, but none of them is `train`.
+    """
+    paths = sorted(paths)
+    depth = _wrapping_depth(paths)
+    inner = {path: path.split("/")[depth:] for path in paths}
+    found = {split for parts in inner.values() if (split := _split_of(parts))}
+    if len(found) >= 2:
+        if "train" not in found:
+            raise DatasetError(f"{name} has the folders {', '.join(sorted(found))} but no train.")
+        inner = {path: parts for path, parts in inner.items() if _split_of(parts)}
+        split_of = {path: _split_of(parts) for path, parts in inner.items()}
+        inner = {path: parts[1:] for path, parts in inner.items()}
+    else:
+        split_of = dict.fromkeys(inner)
+    classes = _classes(inner.values())
+    number = {label: index for index, label in enumerate(classes)}
+    label_of = {path: number[parts[0]] for path, parts in inner.items()} if classes else None
+
+    if len(found) >= 2:
+        groups = {s: [path for path in inner if split_of[path] == s] for s in sorted(found)}
+        if "validation" not in groups:
+            train = groups["train"]
+            kept, held = hold_out_last_tenth(_labels(train, label_of), len(train))
+            groups["train"] = [train[row] for row in kept]
+            groups["validation"] = [train[row] for row in held]
+    else:
+        everything = list(inner)
+        rows = cut_by_hash(
+            ["/".join(inner[path]) for path in everything], _labels(everything, label_of)
+        )
+        groups = {split: [everything[row] for row in rows[split]] for split in rows}
+    labels = {split: _labels(group, label_of) for split, group in groups.items()}
+    return Layout(paths=groups, labels=labels, classes=classes)
+
+
+def _labels(paths: Sequence[str], label_of: dict[str, int] | None) -> np.ndarray | None:
+    return None if label_of is None else np.array([label_of[path] for path in paths], np.int64)
+
+
+def _split_of(parts: Sequence[str]) -> str | None:
+    return _SPLIT_NAMES.get(parts[0].lower()) if len(parts) > 1 else None
+
+
+def _wrapping_depth(paths: Sequence[str]) -> int:
+    """How many folders hold everything, and say nothing."""
+    split = [path.split("/") for path in paths]
+    depth = 0
+    while all(len(parts) > depth + 1 for parts in split):
+        if len({parts[depth] for parts in split}) > 1:
+            break
+        depth += 1
+    return depth
+
+
+def _classes(inner: object) -> tuple[str, ...]:
+    parts: list[list[str]] = list(inner)  # type: ignore[call-overload]
+    names = {part[0] for part in parts}
+    labelled = len(names) > 1 and all(len(part) > 1 for part in parts)
+    return tuple(sorted(names)) if labelled else ()

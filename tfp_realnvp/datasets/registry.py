@@ -1,0 +1,205 @@
+"""From a name or a path to data: `load`, `load_arrays`, `info`, `names`, `register`."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfp_realnvp.datasets import array_files, digits, image_files, tfds_source, toys
+from tfp_realnvp.datasets.base import (
+    Arrays,
+    DatasetError,
+    DatasetInfo,
+    DatasetNotFoundError,
+    Source,
+    check_split,
+)
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+_SOURCES: dict[str, Source] = {"digits": digits.source(), **toys.sources(), **tfds_source.sources()}
+
+PathLike = str | os.PathLike[str]
+
+
+def names() -> list[str]:
+    """Names of the data sets that `load` knows, sorted.
+
+    Returns:
+        The embedded and downloadable sets, the toys, and those added by `register`.
+
+    Example:
+        >>> from tfp_realnvp import datasets
+        >>> "digits" in datasets.names()
+        True
+    """
+    return sorted(_SOURCES)
+
+
+def register(
+    name: str,
+    arrays: Callable[[str, PathLike | None], Arrays],
+    *,
+    info: DatasetInfo | None = None,
+) -> None:
+    """Adds a data set by name, or replaces one.
+
+    Args:
+        name: What to call it.
+        arrays: `arrays(split, data_dir)` gives `(x, labels)`: uint8 images [N, H, W, C] or
+            float32 vectors [N, D], and integer labels [N] or None.
+        info: What it holds; found out from its training split when None.
+
+    Raises:
+        DatasetError: `name` is empty.
+
+    Example:
+        >>> import numpy as np
+        >>> from tfp_realnvp import datasets
+        >>> datasets.register("zeros", lambda split, data_dir: (np.zeros([5, 2], "float32"), None))
+        >>> datasets.info("zeros").event_shape
+        (2,)
+    """
+    if not name:
+        raise DatasetError("A data set needs a name that is not empty.")
+
+    def describe(data_dir: PathLike | None) -> DatasetInfo:
+        return info or array_files.describe(name, *_checked(name, arrays("train", data_dir)))
+
+    def read(split: str, data_dir: PathLike | None) -> Arrays:
+        return _checked(name, arrays(split, data_dir))
+
+    _SOURCES[name] = Source(arrays=read, info=describe)
+
+
+def load(
+    name: PathLike, split: str = "train", data_dir: PathLike | None = None, **options: Any
+) -> tf.data.Dataset:
+    """Loads a split as an unbatched `tf.data.Dataset`, in a fixed order.
+
+    Args:
+        name: One of `names()`, or the path of a folder or zip of images, or of a `.npy` or
+            `.npz` file; relative paths are also looked for under `data_dir`.
+        split: `"train"`, `"validation"` or `"test"`.
+        data_dir: Where downloaded data sets are kept; for MNIST and Fashion-MNIST also the
+            place of the four original idx.gz files, there or in a folder of that name.
+        **options: `image_size=(H, W)` for folders and zips: crop to the centre, then resize.
+            `seed=S` for the toys: another draw.
+
+    Returns:
+        A dataset of (uint8 image [H, W, C], int64 label), or of images or float32 vectors
+        [D] alone where there are no labels.
+
+    Raises:
+        DatasetError: The name, the split, an option or the data are not as they must be.
+        DatasetNotFoundError: The data are not there, and could not be downloaded.
+
+    Example:
+        >>> from tfp_realnvp import datasets
+        >>> image, label = next(iter(datasets.load("digits")))
+        >>> image.shape, int(label)
+        (TensorShape([8, 8, 1]), 0)
+    """
+    import tensorflow as tf
+
+    x, labels = load_arrays(name, split=split, data_dir=data_dir, **options)
+    with tf.device("CPU"):
+        return tf.data.Dataset.from_tensor_slices(x if labels is None else (x, labels))
+
+
+def load_arrays(
+    name: PathLike, split: str = "train", data_dir: PathLike | None = None, **options: Any
+) -> Arrays:
+    """Loads a split into memory, in the order of `load`.
+
+    Args:
+        name: As in `load`.
+        split: As in `load`.
+        data_dir: As in `load`.
+        **options: As in `load`.
+
+    Returns:
+        uint8 images [N, H, W, C] or float32 vectors [N, D], and int64 labels [N] or None.
+
+    Raises:
+        DatasetError: The name, the split, an option or the data are not as they must be.
+        DatasetNotFoundError: The data are not there, and could not be downloaded.
+
+    Example:
+        >>> from tfp_realnvp import datasets
+        >>> x, labels = datasets.load_arrays("moons", split="validation", seed=1)
+        >>> x.shape, labels is None
+        ((2000, 2), True)
+    """
+    check_split(split)
+    return _source(name, data_dir, options).arrays(split, data_dir, **options)
+
+
+def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> DatasetInfo:
+    """Describes a data set, reading as little of it as will do.
+
+    Args:
+        name: As in `load`.
+        data_dir: As in `load`.
+        **options: As in `load`.
+
+    Returns:
+        The shape of an example, the number of levels and of classes.
+
+    Raises:
+        DatasetError: The name, an option or the data are not as they must be.
+        DatasetNotFoundError: There is no such file.
+
+    Example:
+        >>> from tfp_realnvp import datasets
+        >>> datasets.info("digits").levels, datasets.info("mnist").levels
+        (17, 256)
+    """
+    return _source(name, data_dir, options).info(data_dir, **options)
+
+
+def _source(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) -> Source:
+    text = os.fspath(name)
+    source = _SOURCES.get(text) or _path_source(text, data_dir)
+    unknown = sorted(set(options) - source.options)
+    if unknown:
+        known = f"takes {', '.join(sorted(source.options))}" if source.options else "takes none"
+        raise DatasetError(f"The data set {text!r} has no option {unknown[0]!r}; it {known}.")
+    return source
+
+
+def _path_source(text: str, data_dir: PathLike | None) -> Source:
+    path = Path(text).expanduser()
+    if data_dir is not None and not path.exists():
+        path = Path(data_dir).expanduser() / path
+    suffix = path.suffix.lower()
+    if path.is_dir() or (suffix == ".zip" and path.is_file()):
+        return image_files.source(text, path)
+    if suffix in array_files.SUFFIXES and path.is_file():
+        return array_files.source(text, path)
+    if path.exists():
+        raise DatasetError(
+            f"{text} is no data set: give a folder or a zip of images, or a .npy or .npz file."
+        )
+    if suffix in {".zip", *array_files.SUFFIXES} or os.sep in text:
+        raise DatasetNotFoundError(f"There is no file or folder {text} to load data from.")
+    near = difflib.get_close_matches(text, _SOURCES, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise DatasetError(
+        f"There is no data set {text!r}{hint}; the known ones are {', '.join(names())}, and a "
+        "path to a folder or zip of images or to a .npy or .npz file works too."
+    )
+
+
+def _checked(name: str, arrays: Arrays) -> Arrays:
+    x, labels = arrays
+    return (
+        array_files.check_examples(np.asarray(x), name),
+        array_files.check_labels(labels, len(x), name),
+    )

@@ -1,0 +1,250 @@
+"""Making TFDS build and read a data set: offline if it can, quietly, in the files' order."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfp_realnvp.datasets import idx, network
+from tfp_realnvp.datasets.base import Arrays, DatasetError, DatasetNotFoundError
+from tfp_realnvp.datasets.cache import is_writable
+from tfp_realnvp.datasets.image_decode import crop_and_resize
+
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+_BATCH = 1024
+
+
+def from_idx(folder: Path, builder_name: str, scratch: Path) -> dict[str, Arrays]:
+    """Builds MNIST or its like through TFDS from local idx.gz files, touching no network.
+
+    Args:
+        folder: Where the four files are; nothing is written there.
+        builder_name: Name of the data set in TFDS.
+        scratch: An empty folder to work in. It belongs to this build alone: in a shared one
+            TFDS takes the files that another data set extracted under the same names.
+
+    Returns:
+        uint8 images [N, 28, 28, 1] and int64 labels [N] in file order, for train and test.
+
+    Raises:
+        DatasetError: A file is damaged, or TFDS made something else of it.
+    """
+    originals = idx.read(folder, builder_name)
+    with _quiet():
+        import tensorflow_datasets as tfds
+        from tensorflow_datasets.core.download import checksums
+
+        base = tfds.builder_cls(builder_name)
+        sums = {
+            url: checksums.compute_url_info(folder / url.rsplit("/", 1)[1])
+            for url in base.url_infos
+        }
+
+        # TFDS takes a local file for a download when size and checksum are as registered, so
+        # these files' own are registered, in a class that nobody else sees.
+        class Offline(base, skip_registration=True):  # type: ignore[misc, valid-type]
+            name = base.name
+            url_infos = sums
+
+        builder = Offline(data_dir=scratch / "prepared")
+        builder.info.as_proto.disable_shuffling = True
+        builder.download_and_prepare(
+            download_dir=scratch / "downloads",
+            download_config=tfds.download.DownloadConfig(
+                manual_dir=folder, extract_dir=scratch / "extracted", try_download_gcs=False
+            ),
+        )
+    arrays = read(Path(builder.data_dir), ("train", "test"), image_shape=(28, 28, 1))
+    for split, (images, labels) in originals.items():
+        if not all(map(np.array_equal, arrays[split], (images, labels))):
+            raise DatasetError(f"TFDS built a {split} split that is not what {folder} holds.")
+    return arrays
+
+
+def prepare(name: str, builder_name: str, root: Path, *, fallback: Path) -> Path:
+    """The folder that TFDS prepared a data set in, after downloading it if need be.
+
+    Args:
+        name: What we call it, for the error.
+        builder_name: Name of the data set in TFDS.
+        root: TFDS' data folder.
+        fallback: The data folder to take when `root` may not be written to.
+
+    Returns:
+        The folder with the records.
+
+    Raises:
+        DatasetNotFoundError: It is not there, and the network cannot be reached.
+        DatasetError: TFDS failed.
+    """
+    with _quiet():
+        import tensorflow_datasets as tfds
+
+        builders = [tfds.builder(builder_name, data_dir=place) for place in (root, fallback)]
+        prepared = next((builder for builder in builders if builder.is_prepared()), None)
+    if prepared is not None:
+        return Path(prepared.data_dir)
+    builder = builders[0] if is_writable(root) else builders[1]
+    urls = {url: str(known.filename) for url, known in (builder.url_infos or {}).items()}
+    places = [root / name, root, root / "downloads" / "manual"]
+    manual = next((p for p in places if all((p / f).is_file() for f in urls.values())), None)
+    if manual is None and not network.is_reachable(next(iter(urls))):
+        raise DatasetNotFoundError(_not_reachable(name, root, list(urls.values())))
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            builder.download_and_prepare(
+                download_config=tfds.download.DownloadConfig(
+                    manual_dir=manual,
+                    extract_dir=Path(builder.data_dir).parent.parent / "extracted" / builder_name,
+                    try_download_gcs=False,
+                )
+            )
+    except Exception as error:  # TFDS passes on whatever its parts raise
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "-"
+        raise DatasetError(
+            f"TFDS could not prepare the data set {name!r} in {root}: "
+            f"{type(error).__name__}, {reason}."
+        ) from error
+    return Path(builder.data_dir)
+
+
+def read(
+    prepared: Path,
+    splits: Sequence[str],
+    *,
+    image_shape: tuple[int, int, int],
+    id_feature: str | None = None,
+    file_order: bool = True,
+    crop: int | None = None,
+    labelled: bool = True,
+) -> dict[str, Arrays]:
+    """Reads splits that TFDS prepared.
+
+    Args:
+        prepared: The folder with the records.
+        splits: Their names.
+        image_shape: Shape (H, W, C) of the result's images.
+        id_feature: Feature that sorts the examples into the order of the original files.
+        file_order: Undo the shuffling that TFDS does when it builds.
+        crop: Side in pixels of a centred crop, which is then resized.
+        labelled: Whether to read labels.
+
+    Returns:
+        uint8 images [N, H, W, C] and int64 labels [N] or None, by split.
+    """
+    with _quiet():
+        import tensorflow_datasets as tfds
+
+        builder = tfds.builder_from_directory(prepared)
+        return {
+            split: _read_split(
+                builder, split, image_shape, id_feature, file_order, crop, labelled
+            )
+            for split in splits
+        }
+
+
+def check_file_order(name: str, labels: np.ndarray | None, prepared: Path) -> None:
+    """Refuses a training set that is not in the order of the original files.
+
+    Args:
+        name: The data set; only those with a known digest can be checked.
+        labels: Its training labels.
+        prepared: Where it was read from, for the error.
+
+    Raises:
+        DatasetError: The labels come in another order.
+    """
+    known = idx.TRAIN_LABELS_SHA256.get(name)
+    if known and labels is not None and idx.labels_digest(labels) != known:
+        raise DatasetError(
+            f"The data set {name!r} that TFDS prepared in {prepared} cannot be brought into the "
+            f"order of its original files; put {', '.join(idx.FILE_NAMES)} into a folder and "
+            "name it with --data_dir (data_dir=)."
+        )
+
+
+def _read_split(
+    builder: tfds.core.DatasetBuilder,
+    split: str,
+    image_shape: tuple[int, int, int],
+    id_feature: str | None,
+    file_order: bool,
+    crop: int | None,
+    labelled: bool,
+) -> Arrays:
+    import tensorflow_datasets as tfds
+
+    # One shard after the other, as they were written.
+    config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
+    features = ["image", *(["label"] if labelled else []), *([id_feature] if id_feature else [])]
+    records = builder.as_dataset(split=split, shuffle_files=False, read_config=config)
+    records = records.map(lambda record: {key: record[key] for key in features}).batch(_BATCH)
+    count = builder.info.splits[split].num_examples
+    images = np.empty([count, *image_shape], np.uint8)
+    rest: dict[str, list[np.ndarray]] = {key: [] for key in features[1:]}
+    start = 0
+    for batch in records.as_numpy_iterator():
+        part = batch["image"]
+        images[start : start + len(part)] = _cropped(part, crop, image_shape) if crop else part
+        start += len(part)
+        for key, parts in rest.items():
+            parts.append(batch[key])
+    columns = {key: np.concatenate(parts) for key, parts in rest.items()}
+    labels = columns["label"].astype(np.int64) if labelled else None
+    if not file_order or builder.info.disable_shuffling:
+        return images, labels
+    order = np.argsort(columns[id_feature]) if id_feature else _unshuffled(split, count)
+    return images[order], None if labels is None else labels[order]
+
+
+def _unshuffled(split: str, count: int) -> np.ndarray:
+    """Where each example of the original files is among the shuffled records.
+
+    TFDS writes records in the order of a salted hash of their keys, which it promises to
+    keep; the keys of the sets read here are the places 0, 1, ... in the files.
+    """
+    from tensorflow_datasets.core import hashing
+
+    hasher = hashing.Hasher(split)
+    keys = np.array([hasher.hash_key(place) for place in range(count)], dtype=object)
+    return np.argsort(np.argsort(keys))
+
+
+def _cropped(images: np.ndarray, crop: int, image_shape: tuple[int, int, int]) -> np.ndarray:
+    from PIL import Image
+
+    top, left = (images.shape[1] - crop) // 2, (images.shape[2] - crop) // 2
+    squares = images[:, top : top + crop, left : left + crop]
+    return np.stack(
+        [np.asarray(crop_and_resize(Image.fromarray(s), image_shape[:2])) for s in squares]
+    )
+
+
+def _not_reachable(name: str, root: Path, files: list[str]) -> str:
+    return (
+        f"The data set {name!r} is not in {root}, and the network could not be reached to "
+        f"download it: put {', '.join(files)} into {root} or {root / name} and name that folder "
+        "with --data_dir (data_dir=), or take 'digits', which needs no download."
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps TFDS' progress bars and messages off the screen."""
+    from absl import logging
+
+    before: Any = logging.get_verbosity()
+    logging.set_verbosity(logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.set_verbosity(before)

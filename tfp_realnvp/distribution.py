@@ -1,0 +1,213 @@
+"""`Flow`: bijectors and a standard normal base as one `tfd.TransformedDistribution`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.dequantization import Dequantization
+from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
+from tfp_realnvp.context import Context, Scope
+from tfp_realnvp.images import check_pixels
+
+tfd = tfp.distributions
+
+# The class whose instances `tfd.TransformedDistribution(...)` returns for bijectors that are not
+# composite tensors. A subclass of the public name would be taken for a composite tensor, and a
+# `tf.Module` that holds it would no longer find its variables.
+_TransformedDistribution = tfd.TransformedDistribution.__mro__[1]
+
+
+class Flow(_TransformedDistribution):
+    r"""A normalizing flow: `y = b_1(... b_n(z))` with `z` standard normal on a flat vector.
+
+    `log_prob(y) = log N(b^{-1}(y); 0, I) + log|det db^{-1}/dy|`, in nats, from one walk through
+    the bijectors. Where the first bijector dequantizes, `y` are integer images and `log_prob` is a
+    lower bound of their log-probability that draws fresh noise on every call; divide by `-D ln 2`
+    for bits per dimension.
+
+    Keyword arguments of `log_prob` and `sample`: `bijector_kwargs={"seed": (1, 2), "labels": y}`
+    and the other attributes of `nvp.Context`; `sample` also takes `temperature`, the standard
+    deviation of the base.
+
+    Args:
+        bijectors: members from data to latent. An image at the latent end is flattened.
+        event_shape: shape of one example, `(H, W, C)` or `(D,)`.
+        seed: seed of the initial values.
+        dtype: dtype of the arithmetic, `"float32"` or `"float64"`.
+        conditioner_dtype: Keras dtype policy of the conditioners, such as `"mixed_bfloat16"`;
+            None for `dtype`.
+        num_classes: number of classes of a class-conditional flow, or None.
+        name: name of the distribution.
+
+    Raises:
+        ValueError: the bijectors do not fit the event shape.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> couplings = [
+        ...     nvp.bijectors.Coupling(
+        ...         nvp.bijectors.Halves(inverted=i % 2 == 1), nvp.conditioners.MLP()
+        ...     )
+        ...     for i in range(4)
+        ... ]
+        >>> dist = nvp.Flow(couplings, (3,))
+        >>> dist.log_prob(dist.sample(5)).shape
+        TensorShape([5])
+    """
+
+    def __init__(
+        self,
+        bijectors: Sequence[tfp.bijectors.Bijector],
+        event_shape: Sequence[int],
+        *,
+        seed: int = 0,
+        dtype: str = "float32",
+        conditioner_dtype: str | None = None,
+        num_classes: int | None = None,
+        name: str = "flow",
+    ):
+        parameters = dict(locals())
+        shape = tuple(int(side) for side in event_shape)
+        bijector = Composition(end_flat(bijectors), name=name)
+        scope = Scope(
+            path="flow",
+            seed=seed,
+            dtype=tf.as_dtype(dtype).name,
+            conditioner_dtype=conditioner_dtype,
+            num_classes=num_classes,
+        )
+        bijector.build(shape, scope)
+        base = tfd.Sample(
+            tfd.Normal(tf.zeros([], dtype), tf.ones([], dtype)), sample_shape=[math.prod(shape)]
+        )
+        super().__init__(distribution=base, bijector=bijector, parameters=parameters, name=name)
+        self._seed = seed
+        self._conditioner_dtype = conditioner_dtype
+        self._num_classes = num_classes
+        self._flow_event_shape = self._no_dependency(shape)
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return {}
+
+    def _event_shape(self):
+        return tf.TensorShape(self._flow_event_shape)
+
+    def _event_shape_tensor(self):
+        return tf.constant(self._flow_event_shape, tf.int32)
+
+    def _batch_shape(self):
+        return tf.TensorShape([])
+
+    def _batch_shape_tensor(self):
+        return tf.constant([], tf.int32)
+
+    @property
+    def quantizer(self) -> Dequantization | None:
+        """The dequantizing first bijector, or None for a flow of continuous data."""
+        first = self.bijector.bijectors[0]
+        return first if isinstance(first, Dequantization) else None
+
+    @property
+    def levels(self) -> int | None:
+        """Number of integer levels of the data, or None for continuous data."""
+        return self.quantizer.levels if self.quantizer is not None else None
+
+    @property
+    def num_classes(self) -> int | None:
+        """Number of classes of a class-conditional flow, or None."""
+        return self._num_classes
+
+    @property
+    def continuous(self) -> Composition:
+        """The flow without its quantizer: a true bijector of real-valued data."""
+        if self.quantizer is None:
+            return self.bijector
+        return Composition(list(self.bijector.bijectors)[1:], name="continuous").share(
+            self.bijector, self._flow_event_shape
+        )
+
+    @property
+    def keras_layers(self) -> tuple[keras.layers.Layer, ...]:
+        """The Keras layers that hold all variables, each once."""
+        return self.bijector.keras_layers
+
+    @property
+    def latent_sizes(self) -> list[int]:
+        """Sizes of the parts of a latent vector scale by scale, finest first."""
+        return latent_sizes(self.bijector)
+
+    def initialize(self, data: Any) -> None:
+        """Sets what depends on data (standardization, for one) from a batch `[N, *event]`."""
+        self.bijector.initialize(data)
+
+    def encode_and_log_det(self, y: Any, context: Context) -> tuple[tf.Tensor, tf.Tensor]:
+        """Maps data to latents in one walk; see `FlowBijector.inverse_and_log_det`.
+
+        Raises:
+            ValueError: images that are not integers in `0 .. levels - 1`, where values can be
+                looked at; labels missing or uncalled for.
+        """
+        if self.levels is not None:
+            check_pixels(y, self.levels)
+        self._check_labels(context)
+        return self.bijector.inverse_and_log_det(y, context)
+
+    def log_prob_in(self, y: Any, context: Context) -> tf.Tensor:
+        """Returns the log-probability in nats under a ready-made context."""
+        z, log_det = self.encode_and_log_det(y, context)
+        return self.distribution.log_prob(z) + log_det
+
+    def _check_labels(self, context: Context) -> None:
+        if self._num_classes is None and context.labels is not None:
+            raise ValueError(f"{self.name} is not conditional on classes, but labels were given.")
+
+    def _call_log_prob(self, value, name, **kwargs):
+        with self._name_and_control_scope(name):
+            _, bijector_kwargs = self._kwargs_split_fn(kwargs)
+            return self.log_prob_in(value, Context.from_kwargs(bijector_kwargs))
+
+    def _call_sample_n(self, sample_shape, seed, temperature=1.0, **kwargs):
+        distribution_kwargs, bijector_kwargs = self._kwargs_split_fn(kwargs)
+        context = Context.from_kwargs(bijector_kwargs)
+        self._check_labels(context)
+        z = self.distribution.sample(sample_shape, seed=seed, **distribution_kwargs)
+        z *= tf.cast(temperature, z.dtype)
+        return self.bijector.forward(z, **bijector_kwargs)
+
+    def _sample_and_log_prob(self, sample_shape, seed, **kwargs):
+        _, bijector_kwargs = self._kwargs_split_fn(kwargs)
+        context = Context.from_kwargs(bijector_kwargs)
+        if self.quantizer is not None:
+            y = self._call_sample_n(sample_shape, seed, **kwargs)
+            return y, self.log_prob_in(y, context)
+        z = self.distribution.sample(sample_shape, seed=seed)
+        y, log_det = self.bijector.forward_and_log_det(z, context)
+        return y, self.distribution.log_prob(z) - log_det
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, serializable by Keras."""
+        return {
+            "bijectors": [keras.saving.serialize_keras_object(b) for b in self.bijector.bijectors],
+            "event_shape": list(self._flow_event_shape),
+            "seed": self._seed,
+            "dtype": self.dtype.name,
+            "conditioner_dtype": self._conditioner_dtype,
+            "num_classes": self._num_classes,
+            "name": self.name.rstrip("/"),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Flow:
+        """Makes a flow of equal architecture, with fresh initial values."""
+        members = [keras.saving.deserialize_keras_object(b) for b in config["bijectors"]]
+        return cls(**{**config, "bijectors": members})
