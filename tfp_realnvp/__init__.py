@@ -1,0 +1,89 @@
+"""RealNVP-family normalizing flows for TensorFlow, built from TensorFlow Probability bijectors.
+
+>>> import tfp_realnvp as nvp
+>>> dist = nvp.flows.build("uva_multiscale", (28, 28, 1), seed=0)
+>>> dist.sample(2, seed=(1, 2)).shape
+TensorShape([2, 28, 28, 1])
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+# Public name -> module that defines it; resolved on first use, so that importing the package
+# costs next to nothing.
+_PUBLIC = {
+    "Context": "context",
+    "Flow": "distribution",
+    "FlowModel": "model",
+    "bits_per_dim": "likelihood",
+    "decode": "latents",
+    "encode": "latents",
+    "export": "export",
+    "interpolate": "latents",
+    "join_scales": "latents",
+    "load": "saving",
+    "sample": "latents",
+    "save": "saving",
+    "split_scales": "latents",
+    "summary": "summary",
+}
+_MODULES = ("bijectors", "callbacks", "conditioners", "datasets", "flows", "images", "runs")
+
+if TYPE_CHECKING:
+    from tfp_realnvp import bijectors, callbacks, conditioners, datasets, flows, images, runs
+    from tfp_realnvp.context import Context
+    from tfp_realnvp.distribution import Flow
+    from tfp_realnvp.export import export
+    from tfp_realnvp.latents import (
+        decode,
+        encode,
+        interpolate,
+        join_scales,
+        sample,
+        split_scales,
+    )
+    from tfp_realnvp.likelihood import bits_per_dim
+    from tfp_realnvp.model import FlowModel
+    from tfp_realnvp.saving import load, save
+    from tfp_realnvp.summary import summary
+
+__all__ = [
+    "Context",
+    "Flow",
+    "FlowModel",
+    "bijectors",
+    "bits_per_dim",
+    "callbacks",
+    "conditioners",
+    "datasets",
+    "decode",
+    "encode",
+    "export",
+    "flows",
+    "images",
+    "interpolate",
+    "join_scales",
+    "load",
+    "runs",
+    "sample",
+    "save",
+    "split_scales",
+    "summary",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"{__name__}.{name}")
+    if name in _PUBLIC:
+        value = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+        # Importing a submodule binds its name here; a function of the same name must win.
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

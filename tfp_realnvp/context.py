@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 NOISE_MODES = ("fresh", "per_example", "centre")
@@ -108,6 +109,11 @@ class Scope:
 def stable_hash(text: str) -> int:
     """Returns a 31-bit hash of `text` that is the same in every process and version."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "little") >> 1
+
+
+def serializable(cls: type) -> None:
+    """Registers a class that has `get_config` with Keras, under its top-level package."""
+    keras.saving.register_keras_serializable(cls.__module__.split(".")[0])(cls)
 
 
 _DEFAULT = Context()

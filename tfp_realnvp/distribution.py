@@ -16,7 +16,7 @@ from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
 from tfp_realnvp.context import Context, Scope
-from tfp_realnvp.images import check_pixels
+from tfp_realnvp.checks import check_pixels
 
 tfd = tfp.distributions
 
@@ -94,6 +94,8 @@ class Flow(_TransformedDistribution):
         self._conditioner_dtype = conditioner_dtype
         self._num_classes = num_classes
         self._flow_event_shape = self._no_dependency(shape)
+        #: Graphs traced of this flow, by name; see `tfp_realnvp.tracing`.
+        self.graphs = self._no_dependency({})
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):

@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import cache_util
 
-from tfp_realnvp.context import Context, Scope
+from tfp_realnvp.context import Context, Scope, serializable
 
 Shape = tuple[int, ...]
 
@@ -84,8 +84,12 @@ class FlowBijector(tfp.bijectors.Bijector):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> FlowBijector:
-        """Makes a bijector from `get_config`'s result."""
-        return cls(**config)
+        """Makes a bijector from `get_config`'s result, serialized by Keras or not."""
+        return cls(**keras.saving.deserialize_keras_object(config))
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        serializable(cls)
 
     # What users and compositions call.
 

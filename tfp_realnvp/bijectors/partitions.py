@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import Shape
+from tfp_realnvp.context import serializable
 
 
 class Partition(abc.ABC):
@@ -68,6 +69,10 @@ class Partition(abc.ABC):
     def from_config(cls, config: dict[str, Any]) -> Partition:
         """Makes a partition from `get_config`'s result."""
         return cls(**config)
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        serializable(cls)
 
     def __repr__(self):
         return f"{type(self).__name__}({'inverted' if self.inverted else ''})"

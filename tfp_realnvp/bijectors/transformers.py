@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_realnvp.context import serializable
+
 
 class Transformer(keras.layers.Layer, abc.ABC):
     """An element-wise invertible map whose parameters a conditioner supplies.
@@ -18,6 +20,13 @@ class Transformer(keras.layers.Layer, abc.ABC):
 
     #: Conditioner outputs per element; they arrive as blocks along the last axis.
     parameters_per_element: int
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        serializable(cls)
+
+    def get_build_config(self) -> None:
+        """Tells Keras to leave building to the coupling."""
 
     @abc.abstractmethod
     def forward(self, x: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp.context import Context, Scope, stable_hash
+from tfp_realnvp.context import Context, Scope, serializable, stable_hash
 
 
 class Conditioner(keras.layers.Layer, abc.ABC):
@@ -29,6 +29,13 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         self.num_classes: int | None = None
         self._path: str = self.name
         self._seed: int = 0
+
+    def __init_subclass__(cls, **kwargs: Any):
+        super().__init_subclass__(**kwargs)
+        serializable(cls)
+
+    def get_build_config(self) -> None:
+        """Tells Keras to leave building to the coupling."""
 
     def prepare(self, *, outputs: int, scope: Scope) -> None:
         """Sets what the place in a flow decides; call before `build`.

@@ -39,6 +39,25 @@ def check_pixels(images: Any, levels: int) -> None:
         raise ValueError(f"{expected}, got values from {low} to {high}.")
 
 
+def check_data(data: Any, event_shape: tuple[int, ...], levels: int | None, *, name: str) -> None:
+    """Checks shape and values of a batch, as far as they can be looked at.
+
+    Args:
+        data: `[N, *event]` images or vectors.
+        event_shape: the event shape that the flow was built for.
+        levels: number of integer levels of images; None for vectors.
+        name: name of the flow, for the message.
+
+    Raises:
+        ValueError: another shape, NaN, or pixels that are not integers in range.
+    """
+    check_event_shape(data.shape, event_shape, name)
+    if levels is None:
+        check_finite(data)
+    else:
+        check_pixels(data, levels)
+
+
 def check_finite(vectors: Any) -> None:
     """Checks that vectors are finite where their values can be looked at.
 

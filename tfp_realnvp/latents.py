@@ -1,0 +1,182 @@
+"""What can be done with latents: exact encoding, sampling, scales, interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_realnvp.context import Context
+from tfp_realnvp.distribution import Flow
+from tfp_realnvp.checks import check_data, check_event_shape
+from tfp_realnvp.tracing import traced
+
+ROWS_AT_ONCE = 256
+
+# Conditioners in the flow's own dtype and noise at the centre of its bin: with these, decoding
+# returns every pixel.
+_EXACT = Context(noise="centre", exact=True)
+
+
+def encode(
+    dist: Flow, data: Any, labels: Any = None, *, rows_at_once: int = ROWS_AT_ONCE
+) -> np.ndarray:
+    """Maps data to latents, deterministically; `decode` gives every pixel back.
+
+    Args:
+        dist: a flow.
+        data: `[N, *event]` integer images or vectors.
+        labels: `[N]` for class-conditional flows.
+        rows_at_once: examples evaluated at once.
+
+    Returns:
+        All latents, `[N, D]`, finest scale first.
+
+    Raises:
+        ValueError: bad data.
+
+    Example:
+        >>> import numpy as np, tfp_realnvp as nvp
+        >>> dist = nvp.flows.build("uva_simple", (4, 4, 1), levels=4)
+        >>> images = np.arange(16).reshape(1, 4, 4, 1) % 4
+        >>> bool((nvp.decode(dist, nvp.encode(dist, images)) == images).all())
+        True
+    """
+    data = np.asarray(data)
+    check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
+    return _in_chunks(traced(dist, "encode", encode_graph), data, labels, rows_at_once)
+
+
+def decode(
+    dist: Flow, latents: Any, labels: Any = None, *, rows_at_once: int = ROWS_AT_ONCE
+) -> np.ndarray:
+    """Maps latents to data.
+
+    Args:
+        dist: a flow.
+        latents: `[N, D]`.
+        labels: `[N]` for class-conditional flows.
+        rows_at_once: examples evaluated at once.
+
+    Returns:
+        Images `[N, H, W, C]`, uint8 (int32 above 256 levels), or vectors `[N, D]`.
+
+    Raises:
+        ValueError: latents of another size.
+    """
+    latents = np.asarray(latents)
+    check_event_shape(latents.shape, (sum(dist.latent_sizes),), f"The latent side of {dist.name}")
+    return _in_chunks(traced(dist, "decode", decode_graph), latents, labels, rows_at_once)
+
+
+def sample(
+    dist: Flow,
+    num: int,
+    *,
+    temperature: float | Sequence[float] = 1.0,
+    labels: Any = None,
+    seed: Any = None,
+) -> np.ndarray:
+    """Draws samples, with a temperature for all latents or one per scale.
+
+    Args:
+        dist: a flow.
+        num: number of samples.
+        temperature: standard deviation of the base; a sequence gives one per scale, finest first.
+        labels: `[num]`, or one label for all, for class-conditional flows.
+        seed: an int or a stateless int32 `[2]` seed; None draws one.
+
+    Returns:
+        Images `[num, H, W, C]`, uint8 (int32 above 256 levels), or vectors `[num, D]`.
+
+    Raises:
+        ValueError: a negative temperature, or not one per scale.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> dist = nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17)
+        >>> nvp.sample(dist, 4, temperature=[0.5, 1.0], seed=0).shape
+        (4, 8, 8, 1)
+    """
+    temperatures = np.atleast_1d(np.asarray(temperature, np.float64))
+    sizes = dist.latent_sizes
+    if len(temperatures) not in (1, len(sizes)) or (temperatures < 0).any():
+        raise ValueError(
+            f"Needs one temperature >= 0, or one for each of {len(sizes)} scales, got "
+            f"{temperature}."
+        )
+    if isinstance(seed, int | np.integer):
+        seed = (0, int(seed))
+    z = dist.distribution.sample(num, seed=seed).numpy()
+    scale = np.repeat(np.broadcast_to(temperatures, len(sizes)), sizes)
+    if labels is not None:
+        labels = np.broadcast_to(np.asarray(labels), [num])
+    return decode(dist, (z * scale).astype(z.dtype), labels)
+
+
+def split_scales(dist: Flow, latents: Any) -> list[np.ndarray]:
+    """Splits latents `[N, D]` by scale, finest first.
+
+    Args:
+        dist: a flow.
+        latents: `[N, D]`.
+
+    Returns:
+        One array `[N, D_s]` per scale.
+    """
+    return np.split(np.asarray(latents), np.cumsum(dist.latent_sizes)[:-1], axis=-1)
+
+
+def join_scales(parts: Sequence[Any]) -> np.ndarray:
+    """Joins what `split_scales` split."""
+    return np.concatenate([np.asarray(part) for part in parts], axis=-1)
+
+
+def interpolate(
+    dist: Flow, start: Any, stop: Any, *, steps: int = 8, labels: Any = None
+) -> np.ndarray:
+    """Interpolates between two examples over all latents, linearly.
+
+    Args:
+        dist: a flow.
+        start: one example `[*event]`.
+        stop: another.
+        steps: number of examples on the way, both ends included.
+        labels: one label for all, for class-conditional flows.
+
+    Returns:
+        `[steps, *event]`; the ends are exact.
+    """
+    ends_labels = None if labels is None else np.broadcast_to(np.asarray(labels), [2])
+    first, last = encode(dist, np.stack([start, stop]), ends_labels)
+    weight = np.linspace(0, 1, steps, dtype=first.dtype)[:, None]
+    path_labels = None if labels is None else np.broadcast_to(np.asarray(labels), [steps])
+    return decode(dist, (1 - weight) * first + weight * last, path_labels)
+
+
+def encode_graph(dist: Flow, data: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+    """Encodes in a graph; see `encode`."""
+    return dist.encode_and_log_det(data, _EXACT.replace(labels=labels))[0]
+
+
+def decode_graph(dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+    """Decodes in a graph; see `decode`."""
+    data = dist.bijector.forward_and_log_det(latents, _EXACT.replace(labels=labels))[0]
+    return data if dist.levels is None else tf.cast(data, pixel_dtype(dist))
+
+
+def pixel_dtype(dist: Flow) -> tf.DType:
+    """Returns the integer dtype that holds a flow's pixels."""
+    return tf.uint8 if dist.levels <= 256 else tf.int32
+
+
+def _in_chunks(function, values: np.ndarray, labels, rows: int) -> np.ndarray:
+    labels = None if labels is None else np.asarray(labels)
+    parts = []
+    # An empty batch still goes through once, for the result's shape and dtype.
+    for start in range(0, max(len(values), 1), rows):
+        chunk_labels = None if labels is None else labels[start : start + rows]
+        parts.append(function(values[start : start + rows], chunk_labels).numpy())
+    return np.concatenate(parts)

@@ -1,0 +1,190 @@
+"""`FlowModel`: a flow as a Keras model, trained by maximum likelihood with `fit`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_realnvp.checks import check_data
+from tfp_realnvp.context import Context
+from tfp_realnvp.distribution import Flow
+from tfp_realnvp.likelihood import nats_per_unit
+
+# How many examples data-dependent initialization looks at.
+INITIALIZATION_EXAMPLES = 4096
+
+
+@keras.saving.register_keras_serializable("tfp_realnvp")
+class FlowModel(keras.Model):
+    """A Keras model around a flow: the same variables, trained by `fit`.
+
+    The loss is the mean negative log-likelihood, in bits per dimension for images and in nats for
+    vectors. The noise of a training step is a function of (`seed`, step); that of validation is
+    a fixed function of each image, so that two evaluations of the same weights agree.
+
+    Batches are `x`, or `(x, labels)`; labels are used by class-conditional flows only.
+
+    Args:
+        dist: a flow; its variables become the model's.
+        seed: seed of the noise in training.
+        **kwargs: see `keras.Model`.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> images, _ = nvp.datasets.load_arrays("digits")
+        >>> model = nvp.FlowModel(nvp.flows.build("uva_simple", (8, 8, 1), levels=17))
+        >>> model.compile(optimizer="adam")
+        >>> history = model.fit(images[:64], epochs=1, verbose=0)
+        >>> sorted(history.history)
+        ['bits_per_dim', 'loss']
+    """
+
+    def __init__(self, dist: Flow, *, seed: int = 0, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.dist = dist
+        self.seed = seed
+        self.flow_layers = list(dist.keras_layers)
+        self.unit = "nats" if dist.levels is None else "bits_per_dim"
+        self._likelihood_tracker = keras.metrics.Mean(name=self.unit)
+        # Counts the noise draws of training; the optimizer's own count stands still while it
+        # accumulates gradients.
+        self.step = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
+        )
+        self.built = True
+
+    def compile(self, optimizer: Any = "adam", *, jit_compile: Any = "auto", **kwargs: Any) -> None:
+        """Configures training; see `keras.Model.compile`.
+
+        Args:
+            optimizer: a Keras optimizer or its name.
+            jit_compile: whether to compile the step with XLA. `"auto"`: where there is a GPU; on
+                the CPU, TensorFlow's own convolutions are faster.
+            **kwargs: see `keras.Model.compile`; there is no loss to choose.
+        """
+        if jit_compile == "auto":
+            jit_compile = bool(tf.config.list_logical_devices("GPU"))
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+
+    def call(self, x: Any, labels: Any = None, training: bool = False) -> tf.Tensor:
+        """Returns log-probabilities in nats `[N]`, with each example's own fixed noise."""
+        noise = "fresh" if training else "per_example"
+        return self.dist.log_prob_in(x, Context(labels=labels, training=training, noise=noise))
+
+    def fit(self, x: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any) -> Any:
+        """Trains; see `keras.Model.fit`.
+
+        The first batch of training and validation data is looked at before training starts (all
+        of it, where it is an array), and what depends on data is initialized.
+
+        Raises:
+            ValueError: bad data.
+        """
+        for source in (x, validation_data):
+            self._check(source)
+        if self.dist.bijector.needs_data:
+            self.dist.initialize(_first_examples(x, INITIALIZATION_EXAMPLES))
+        return super().fit(x, *args, validation_data=validation_data, **kwargs)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Takes one optimizer step on the mean negative log-likelihood."""
+        x, labels = self._unpack(data)
+        seed = tf.stack([tf.constant(self.seed, tf.int32), self.step.value])
+        with tf.GradientTape() as tape:
+            context = Context(seed=seed, training=True, labels=labels)
+            log_prob = self.dist.log_prob_in(x, context)
+            loss = self.compute_loss(x=x, y_pred=log_prob)
+            scaled = self.optimizer.scale_loss(loss)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(scaled, variables), variables, strict=True)
+        )
+        self.step.assign_add(1)
+        return self._track(loss, log_prob)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Evaluates a batch, with each example's own fixed noise."""
+        x, labels = self._unpack(data)
+        context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
+        log_prob = self.dist.log_prob_in(x, context)
+        return self._track(self.compute_loss(x=x, y_pred=log_prob), log_prob)
+
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """Returns the log-probabilities of a batch, in nats."""
+        x, labels = self._unpack(data)
+        return self(x, labels=labels)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """Returns the mean negative log-likelihood plus the layers' own losses.
+
+        Under a distribution strategy it is divided by the number of replicas, whose gradients are
+        summed.
+        """
+        loss = -tf.reduce_mean(y_pred) / nats_per_unit(self.dist)
+        loss = tf.add_n([loss, *self.losses]) if self.losses else loss
+        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The loss, and the likelihood without the layers' own losses."""
+        return [*super().metrics, self._likelihood_tracker]
+
+    def _track(self, loss, log_prob):
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        self._loss_tracker.update_state(loss * replicas, sample_weight=tf.shape(log_prob)[0])
+        self._likelihood_tracker.update_state(-log_prob / nats_per_unit(self.dist))
+        return self.get_metrics_result()
+
+    def _unpack(self, data):
+        x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
+        if self.dist.num_classes is None:
+            labels = None
+        elif labels is None:
+            raise ValueError(
+                f"{self.dist.name} is conditional on classes: batches must be (x, labels)."
+            )
+        return x, labels
+
+    def _check(self, source: Any) -> None:
+        if source is None:
+            return
+        examples = _first_examples(source, 1)
+        if examples is not None:
+            shape = tuple(self.dist.event_shape)
+            check_data(examples, shape, self.dist.levels, name=self.dist.name)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, serializable by Keras."""
+        return {"dist": self.dist.get_config(), "seed": self.seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FlowModel:
+        """Makes a model of equal architecture, with fresh initial values."""
+        config = dict(config)
+        return cls(Flow.from_config(config.pop("dist")), **config)
+
+
+def _first_examples(source: Any, count: int) -> np.ndarray | None:
+    """Returns at least `count` examples where there are as many: arrays whole, else batches."""
+    if isinstance(source, tuple | list) and source:
+        source = source[0]
+    if isinstance(source, np.ndarray) or tf.is_tensor(source):
+        return np.asarray(source)
+    if isinstance(source, tf.data.Dataset):
+        batches = []
+        for batch in source:
+            batches.append(np.asarray(batch[0] if isinstance(batch, tuple) else batch))
+            if sum(len(b) for b in batches) >= count:
+                break
+        return np.concatenate(batches) if batches else None
+    return None

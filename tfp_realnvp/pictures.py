@@ -1,0 +1,81 @@
+"""Pictures: grids of images as PNG, and scatter plots of 2-D samples."""
+
+from __future__ import annotations
+
+import math
+import os
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_realnvp.saving import replacing
+
+
+def grid(images: Any, *, levels: int = 256, columns: int | None = None) -> np.ndarray:
+    """Arranges images in a grid with a border of one pixel.
+
+    Args:
+        images: `[N, H, W, C]` integers in `0 .. levels - 1`, C of 1 or 3 (others: the first).
+        levels: number of levels; stretched to 0..255.
+        columns: images in a row; None for about as many as rows.
+
+    Returns:
+        uint8 `[rows * (H + 1) + 1, columns * (W + 1) + 1, C]`.
+    """
+    images = np.asarray(images)
+    count, height, width, channels = images.shape
+    if channels not in (1, 3):
+        images, channels = images[..., :1], 1
+    pixels = np.round(images.astype(np.float64) * 255 / (levels - 1)).astype(np.uint8)
+    columns = columns or math.ceil(math.sqrt(count))
+    rows = math.ceil(count / columns)
+    canvas = np.full([rows * (height + 1) + 1, columns * (width + 1) + 1, channels], 128, np.uint8)
+    for i, image in enumerate(pixels):
+        top, left = (i // columns) * (height + 1) + 1, (i % columns) * (width + 1) + 1
+        canvas[top : top + height, left : left + width] = image
+    return canvas
+
+
+def write_png(path: str | os.PathLike[str], image: np.ndarray, *, scale: int = 1) -> None:
+    """Writes a uint8 image `[H, W, C]`, each pixel `scale` times as large.
+
+    Raises:
+        OSError: the file cannot be written; nothing half-written is left.
+    """
+    enlarged = np.repeat(np.repeat(image, scale, axis=0), scale, axis=1)
+    encoded = tf.io.encode_png(enlarged).numpy()
+    with replacing(path) as temporary:
+        temporary.write_bytes(encoded)
+
+
+def write_samples(
+    path: str | os.PathLike[str],
+    samples: np.ndarray,
+    *,
+    levels: int | None,
+    data: np.ndarray | None = None,
+) -> None:
+    """Writes a picture of samples: a grid of images, or a scatter plot of two coordinates.
+
+    Args:
+        path: a PNG file.
+        samples: `[N, H, W, C]` or `[N, D]`.
+        levels: number of levels of images; None for vectors.
+        data: `[N, D]` vectors to plot beside the samples.
+    """
+    if levels is not None:
+        canvas = grid(samples, levels=levels)
+        write_png(path, canvas, scale=max(1, 512 // canvas.shape[0]))
+        return
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    panels = [("samples", samples), *([("data", data)] if data is not None else [])]
+    figure = Figure(figsize=(4 * len(panels), 4), layout="constrained")
+    axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
+    for axis, (title, points) in zip(axes, panels, strict=True):
+        axis.scatter(points[:, 0], points[:, 1], s=2, alpha=0.5)
+        axis.set(title=title, aspect="equal")
+    with replacing(path) as temporary:
+        FigureCanvasAgg(figure).print_png(str(temporary))
