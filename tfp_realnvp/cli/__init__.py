@@ -1,0 +1,1 @@
+"""The command line: `tfp_realnvp train|evaluate|sample|export`."""

@@ -1,0 +1,96 @@
+"""Entry points of the command line; TensorFlow is imported only after the arguments are parsed."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+COMMANDS = ("train", "evaluate", "sample", "export")
+
+
+def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> int:
+    """Runs a command.
+
+    Args:
+        argv: arguments; None for those of the process.
+        command: name of the command; None when the first argument is that.
+
+    Returns:
+        The exit status: 0, or 2 after an error that was printed in one sentence.
+    """
+    parser = argparse.ArgumentParser(
+        prog="tfp_realnvp" if command is None else f"{command}.py",
+        description="Normalizing flows of the RealNVP family.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    if command is None:
+        subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        for name in COMMANDS:
+            module = _module(name)
+            help_text = module.DESCRIPTION
+            _fill(
+                subparsers.add_parser(
+                    name,
+                    help=help_text,
+                    description=help_text,
+                    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+                ),
+                name,
+            )
+    else:
+        parser.description = _module(command).DESCRIPTION
+        _fill(parser, command)
+    args = parser.parse_args(argv)
+    try:
+        with quiet():
+            importlib.import_module("tensorflow_probability")
+        return _module(command or args.command).run(args) or 0
+    except KeyboardInterrupt:
+        print("\nInterrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if args.debug:
+            raise
+        print(f"error: {_sentence(error)}", file=sys.stderr)
+        return 2
+
+
+def _fill(parser: argparse.ArgumentParser, command: str) -> None:
+    _module(command).add_arguments(parser)
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+
+
+def _module(command: str):
+    return importlib.import_module(f"tfp_realnvp.cli.{command}")
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silences TensorFlow's start-up chatter, which C++ writes past Python's streams."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    sys.stderr.flush()
+    kept = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        import tensorflow as tf
+
+        tf.config.list_logical_devices()  # the devices' own chatter
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -1,0 +1,39 @@
+"""`sample`: a picture of samples of a trained flow."""
+
+from __future__ import annotations
+
+import argparse
+
+DESCRIPTION = "Draw samples from a run's best weights as a PNG picture."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    add = parser.add_argument
+    add("run", metavar="DIR", help="run directory or .keras file")
+    add("--num", type=int, default=64, help="number of samples")
+    add("--temperature", type=float, nargs="+", default=[1.0], help="one, or one per scale")
+    add("--out", default="samples.png", metavar="FILE.png", help="the picture")
+    add("--seed", type=int, default=0, help="seed of the latents")
+    add("--label", type=int, help="class of the samples; all in turn if not given")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the command."""
+    import numpy as np
+
+    from tfp_realnvp import latents, pictures, saving
+
+    if args.num < 1:
+        raise ValueError(f"--num must be at least 1, got {args.num}.")
+    dist = saving.load(args.run)
+    labels = None
+    if dist.num_classes is not None:
+        labels = np.arange(args.num) % dist.num_classes if args.label is None else args.label
+    elif args.label is not None:
+        raise ValueError("The flow is not conditional on classes: leave --label out.")
+    samples = latents.sample(
+        dist, args.num, temperature=args.temperature, labels=labels, seed=args.seed
+    )
+    pictures.write_samples(args.out, samples, levels=dist.levels)
+    print(f"{args.num} samples in {args.out}")

@@ -1,0 +1,77 @@
+"""`train`: trains a flow in a run directory."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+DESCRIPTION = "Train a flow by maximum likelihood; everything goes into one run directory."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the command's arguments."""
+    add = parser.add_argument
+    add("--flow", required=True, help="name of the flow, such as uva_multiscale or realnvp")
+    add("--dataset", default="digits", help="name of a data set, or path of images or arrays")
+    add("--epochs", type=int, default=10, help="passes over the training data")
+    add("--out", required=True, metavar="DIR", help="run directory")
+    add("--data_dir", metavar="DIR", help="where data sets are kept, or the raw idx.gz files")
+    add("--seed", type=int, default=0, help="seed of initial values, data order and noise")
+    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--batch_size", type=int, default=128, help="examples in a step")
+    add("--learning_rate", type=float, default=1e-3, help="learning rate of Adam")
+    add("--schedule", default="constant", help="constant, exponential or cosine")
+    add("--clip", type=float, default=1.0, help="bound of the global gradient norm, 0 for none")
+    add("--flip", action="store_true", help="mirror images at random")
+    add("--conditional", action="store_true", help="make the flow conditional on the labels")
+    add("--precision", default="float32", help="float32, or bfloat16 for the conditioners")
+    add("--jit", default="auto", help="XLA: auto (on a GPU), on or off")
+    add(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the flow, such as couplings=4",
+    )
+    add("--test_examples", type=int, default=2000, help="test examples for results.json, 0 for all")
+    add("--checkpoint_seconds", type=float, default=60.0, help="time between checkpoints")
+
+
+def run(args: argparse.Namespace) -> None:
+    """Runs the command."""
+    from tfp_realnvp import runs
+
+    config = runs.RunConfig(
+        flow=args.flow,
+        dataset=args.dataset,
+        data_dir=args.data_dir,
+        epochs=args.epochs,
+        batch_size=args.batch_size,
+        learning_rate=args.learning_rate,
+        schedule=args.schedule,
+        clip=args.clip,
+        flip=args.flip,
+        conditional=args.conditional,
+        precision=args.precision,
+        jit=args.jit,
+        seed=args.seed,
+        options=dict(_option(text) for text in args.option),
+    )
+    results = runs.train(
+        config,
+        args.out,
+        resume=args.resume,
+        checkpoint_seconds=args.checkpoint_seconds,
+        result_examples=args.test_examples or None,
+    )
+    print(json.dumps(results, indent=2))
+
+
+def _option(text: str) -> tuple[str, object]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise ValueError(f"An option is given as NAME=VALUE, got {text!r}.")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value

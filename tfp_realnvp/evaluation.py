@@ -1,0 +1,57 @@
+"""Evaluation of a flow on a data set: the figure, its standard error, and their conditions."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from tfp_realnvp import datasets
+from tfp_realnvp.distribution import Flow
+from tfp_realnvp.likelihood import log_prob, nats_per_unit
+
+
+def evaluate(
+    dist: Flow,
+    dataset: str,
+    *,
+    split: str = "test",
+    data_dir: str | os.PathLike[str] | None = None,
+    examples: int | None = None,
+    num_importance_samples: int = 8,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Evaluates a flow on the first examples of a split.
+
+    Args:
+        dist: a flow.
+        dataset: name or path of the data set.
+        split: `"train"`, `"validation"` or `"test"`.
+        data_dir: where data sets are kept.
+        examples: how many; None for all.
+        num_importance_samples: samples of the noise beside the figure with one.
+        seed: seed of the noise.
+
+    Returns:
+        Data set, split, number of examples, and the mean with its standard error over examples:
+        for images `bits_per_dim_1`, `bits_per_dim_8` and so on, for vectors `nats`, the mean
+        negative log-likelihood.
+
+    Raises:
+        ValueError: the data are not what the flow models.
+    """
+    x, labels = datasets.load_arrays(dataset, split, data_dir)
+    x = x[:examples]
+    labels = labels[:examples] if labels is not None and dist.num_classes is not None else None
+    if dist.num_classes is not None and labels is None:
+        raise ValueError(f"{dist.name} is conditional on classes, and {dataset} has no labels.")
+    result: dict[str, Any] = {"dataset": str(dataset), "split": split, "examples": len(x)}
+    counts = [1] if dist.levels is None else sorted({1, num_importance_samples})
+    for k in counts:
+        nats = -log_prob(dist, x, labels, num_importance_samples=k, seed=seed)
+        figures = nats.astype(np.float64) / nats_per_unit(dist)
+        name = "nats" if dist.levels is None else f"bits_per_dim_{k}"
+        result[name] = float(figures.mean())
+        result[f"{name}_standard_error"] = float(figures.std(ddof=1) / np.sqrt(len(figures)))
+    return result

@@ -1,0 +1,168 @@
+"""Export: a flow as a SavedModel that needs TensorFlow alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from tfp_realnvp.context import Context
+from tfp_realnvp.distribution import Flow
+from tfp_realnvp.latents import decode_graph, encode_graph, pixel_dtype
+from tfp_realnvp.likelihood import nats_per_unit
+
+
+def export(
+    dist: Flow, directory: str | os.PathLike[str], *, num_importance_samples: int = 1
+) -> Path:
+    """Writes a SavedModel; it loads and runs with TensorFlow alone.
+
+    Signatures (vectors: `x` float `[N, D]` where images are named, and no `bits_per_dim`;
+    class-conditional flows take `labels` int32 `[N]` as well):
+
+    * `serving_default`: `images` uint8 `[N, H, W, C]` to `log_prob` `[N]` in nats and
+      `bits_per_dim` `[N]`; deterministic, with each example's own fixed noise;
+    * `log_prob`: `images`, `seed` int32 `[2]` to `log_prob`;
+    * `sample`: `num_samples`, `temperature`, `seed` to `images`;
+    * `encode`: `images` to `latents` `[N, D]`; `decode`: back, every pixel.
+
+    Args:
+        dist: a flow.
+        directory: where to; must not exist or be empty.
+        num_importance_samples: samples of the noise in `serving_default`.
+
+    Returns:
+        The directory.
+
+    Raises:
+        ValueError: the directory holds something.
+        OSError: it cannot be written; nothing half-written is left.
+
+    Example:
+        >>> import tempfile, tensorflow as tf, tfp_realnvp as nvp
+        >>> path = nvp.export(nvp.flows.build("realnvp", (2,)), tempfile.mkdtemp())
+        >>> sorted(tf.saved_model.load(str(path)).signatures)
+        ['decode', 'encode', 'log_prob', 'sample', 'serving_default']
+    """
+    directory = Path(directory)
+    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
+        raise ValueError(f"{directory} exists and is not empty: give another directory.")
+    module = _Servable(dist, num_importance_samples)
+    try:
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=directory.parent))
+    except OSError as error:
+        raise type(error)(error.errno, f"Cannot write {directory}: {error.strerror}.") from error
+    try:
+        options = tf.saved_model.SaveOptions(function_aliases=None)
+        tf.saved_model.save(module, str(temporary), signatures=module.signatures(), options=options)
+        temporary.chmod(0o755)
+        if directory.exists():
+            directory.rmdir()
+        os.replace(temporary, directory)
+    except (OSError, tf.errors.OpError) as error:
+        raise OSError(f"Cannot write {directory}: {error}.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return directory
+
+
+class _Servable(tf.Module):
+    """Holds the flow's variables, each once, and the signatures."""
+
+    def __init__(self, dist: Flow, num_importance_samples: int):
+        super().__init__(name="flow")
+        # The flow itself stays out of sight of the saver: it would store Keras' view as well.
+        self._flow = self._no_dependency(dist)
+        self._samples = num_importance_samples
+        self.weights = list(dist.variables)
+
+    def signatures(self) -> dict[str, Any]:
+        dist = self._flow
+        event = tuple(dist.event_shape)
+        images = dist.levels is not None
+        name = "images" if images else "x"
+        dtype = pixel_dtype(dist) if images else dist.dtype
+        latent_size = sum(dist.latent_sizes)
+        data_spec = {name: tf.TensorSpec([None, *event], dtype, name=name)}
+        latent_spec = {"latents": tf.TensorSpec([None, latent_size], dist.dtype, name="latents")}
+        seed_spec = {"seed": tf.TensorSpec([2], tf.int32, name="seed")}
+        labels_spec: dict[str, tf.TensorSpec] = {}
+        if dist.num_classes is not None:
+            labels_spec = {"labels": tf.TensorSpec([None], tf.int32, name="labels")}
+
+        def check_labels(labels):
+            if labels is None:
+                return None
+            valid = tf.reduce_all((labels >= 0) & (labels < dist.num_classes))
+            message = f"labels must be from 0 to {dist.num_classes - 1}."
+            with tf.control_dependencies([tf.debugging.Assert(valid, [message])]):
+                return tf.identity(labels)
+
+        def check(data):
+            # A signature broadcasts a tensor of another shape silently.
+            data = tf.ensure_shape(data, [None, *event])
+            if not images or (dist.levels >= 256 and dtype == tf.uint8):
+                return data
+            values = tf.cast(data, tf.int32)
+            valid = tf.reduce_all((values >= 0) & (values < dist.levels))
+            message = f"images must hold integers from 0 to {dist.levels - 1}."
+            with tf.control_dependencies([tf.debugging.Assert(valid, [message])]):
+                return tf.identity(data)
+
+        def likelihood(labels=None, **data):
+            rows, labels = check(data[name]), check_labels(labels)
+            values = [
+                dist.log_prob_in(
+                    rows, Context(noise="per_example", seed=(0, k), labels=labels)
+                )
+                for k in range(self._samples if images else 1)
+            ]
+            log_prob = tf.reduce_logsumexp(tf.stack(values), 0) - tf.math.log(
+                tf.cast(len(values), dist.dtype)
+            ) if len(values) > 1 else values[0]
+            outputs = {"log_prob": log_prob}
+            if images:
+                outputs["bits_per_dim"] = -log_prob / nats_per_unit(dist)
+            return outputs
+
+        def log_prob(seed, labels=None, **data):
+            context = Context(seed=seed, labels=check_labels(labels))
+            return {"log_prob": dist.log_prob_in(check(data[name]), context)}
+
+        def sample(num_samples, temperature, seed, labels=None):
+            z = tf.random.stateless_normal(
+                [num_samples, latent_size], seed=seed, dtype=dist.dtype, alg="philox"
+            )
+            z *= tf.cast(temperature, dist.dtype)
+            if labels is not None:
+                labels = tf.ensure_shape(tf.broadcast_to(labels, [num_samples]), [None])
+            return {name: decode_graph(dist, z, check_labels(labels))}
+
+        def encode(labels=None, **data):
+            return {"latents": encode_graph(dist, check(data[name]), check_labels(labels))}
+
+        def decode(latents, labels=None):
+            latents = tf.ensure_shape(latents, [None, latent_size])
+            return {name: decode_graph(dist, latents, check_labels(labels))}
+
+        sample_spec = {
+            "num_samples": tf.TensorSpec([], tf.int32, name="num_samples"),
+            "temperature": tf.TensorSpec([], tf.float32, name="temperature"),
+            **seed_spec,
+        }
+        specs = {
+            "serving_default": (likelihood, data_spec),
+            "log_prob": (log_prob, {**data_spec, **seed_spec}),
+            "sample": (sample, sample_spec),
+            "encode": (encode, data_spec),
+            "decode": (decode, latent_spec),
+        }
+        return {
+            key: tf.function(function).get_concrete_function(**spec, **labels_spec)
+            for key, (function, spec) in specs.items()
+        }
