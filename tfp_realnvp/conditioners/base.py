@@ -27,8 +27,8 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         super().__init__(autocast=False, **kwargs)
         self.outputs = outputs
         self.num_classes: int | None = None
-        self._path: str = self.name
-        self._seed: int = 0
+        self._scope_path: str = self.name
+        self._scope_seed: int = 0
 
     def __init_subclass__(cls, **kwargs: Any):
         super().__init_subclass__(**kwargs)
@@ -53,7 +53,7 @@ class Conditioner(keras.layers.Layer, abc.ABC):
             )
         self.outputs = outputs
         self.num_classes = scope.num_classes
-        self._path, self._seed = scope.path, scope.seed
+        self._scope_path, self._scope_seed = scope.path, scope.seed
         self.dtype_policy = keras.DTypePolicy(scope.conditioner_dtype or scope.dtype)
 
     def weight(self, name: str, shape: tuple[int, ...], initializer: str = "lecun_normal") -> Any:
@@ -61,7 +61,7 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         made = keras.initializers.get(initializer)
         config = made.get_config()
         if "seed" in config:
-            seed = stable_hash(f"{self._seed}/{self._path}/{name}")
+            seed = stable_hash(f"{self._scope_seed}/{self._scope_path}/{name}")
             made = type(made).from_config({**config, "seed": seed})
         return self.add_weight(shape=shape, initializer=made, name=name.replace("/", "."))
 

@@ -1,0 +1,35 @@
+"""Fixtures, and a quiet TensorFlow."""
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+# Two logical CPU devices, so that distribution strategies can be tested; set before first use.
+_CPU = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    tf.random.set_seed(0)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture(scope="session")
+def shared():
+    """The folder of reference data beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("the reference data beside the repository are not here")
+    return SHARED

@@ -1,0 +1,166 @@
+"""The registry of constructors: a new bijector or flow costs one line and gets all tests.
+
+Each entry makes a `Case`: a bijector from nothing, and the event shape at its data side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+import tfp_realnvp as nvp
+from tfp_realnvp.bijectors import (
+    Affine,
+    Alternating,
+    Channels,
+    Checkerboard,
+    Composition,
+    Coupling,
+    FactorOut,
+    Flatten,
+    FlowBijector,
+    Halves,
+    Logit,
+    Squeeze,
+    Standardize,
+)
+from tfp_realnvp.conditioners import MLP, GatedConv
+from tfp_realnvp.context import Scope
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What a property test needs to know.
+
+    Attributes:
+        make: makes the bijector.
+        shape: event shape at the data side.
+        low, high: interval of the data; None for all reals.
+        num_classes: of a class-conditional bijector.
+        no_gradient: endings of the paths of trainable variables that rightly get no gradient.
+    """
+
+    make: Callable[[], FlowBijector]
+    shape: tuple[int, ...]
+    high: float | None = None
+    num_classes: int | None = None
+    no_gradient: tuple[str, ...] = ()
+
+    def build(self, dtype: str = "float64", *, perturb: bool = True) -> FlowBijector:
+        """Makes and builds the bijector; all weights are then moved off their initial values."""
+        bijector = self.make()
+        bijector.build(self.shape, Scope(dtype=dtype, num_classes=self.num_classes))
+        if bijector.needs_data:
+            bijector.initialize(self.data(64, dtype) * 3 + 1)
+        if perturb:
+            perturb_weights(bijector)
+        return bijector
+
+    def data(self, count: int = 3, dtype: str = "float64") -> np.ndarray:
+        """Draws data in the bijector's domain."""
+        rng = np.random.default_rng(1)
+        if self.high is not None:
+            return rng.uniform(0.05 * self.high, 0.95 * self.high, (count, *self.shape)).astype(
+                dtype
+            )
+        return rng.normal(size=(count, *self.shape)).astype(dtype)
+
+    def kwargs(self, count: int = 3) -> dict:
+        """The context that the bijector needs."""
+        if self.num_classes is None:
+            return {}
+        return {"labels": tf.constant(np.arange(count) % self.num_classes, tf.int32)}
+
+
+def perturb_weights(module, scale: float = 0.1, seed: int = 7) -> None:
+    """Adds normal noise to every trainable variable, so that nothing is the identity."""
+    rng = np.random.default_rng(seed)
+    for variable in module.trainable_variables:
+        noise = rng.normal(size=variable.shape) * scale
+        variable.assign_add(tf.cast(noise, variable.dtype))
+
+
+def conv(width: int = 4) -> GatedConv:
+    return GatedConv(width=width, blocks=1)
+
+
+def mlp() -> MLP:
+    return MLP(widths=(8, 8))
+
+
+def flow(name: str, shape: tuple[int, ...], **options) -> Callable[[], FlowBijector]:
+    """A named flow without its quantizer, unbuilt."""
+
+    def make() -> FlowBijector:
+        members = list(nvp.flows.build(name, shape, **options).bijector.bijectors)
+        if getattr(members[0], "is_surjective", False):
+            members = members[1:]
+        configs = [keras.saving.serialize_keras_object(b) for b in members]
+        return Composition([keras.saving.deserialize_keras_object(c) for c in configs])
+
+    return make
+
+
+IMAGE, VECTOR = (4, 4, 2), (5,)
+
+BIJECTORS: dict[str, Case] = {
+    "coupling_checkerboard": Case(lambda: Coupling(Checkerboard(), conv()), IMAGE),
+    "coupling_checkerboard_inverted": Case(
+        lambda: Coupling(Checkerboard(inverted=True), conv()), (2, 4, 1)
+    ),
+    "coupling_channels": Case(lambda: Coupling(Channels(), conv()), IMAGE),
+    "coupling_channels_inverted": Case(lambda: Coupling(Channels(inverted=True), conv()), (2, 2, 3)),
+    "coupling_halves": Case(lambda: Coupling(Halves(), mlp()), VECTOR),
+    "coupling_halves_inverted": Case(lambda: Coupling(Halves(inverted=True), mlp()), VECTOR),
+    "coupling_alternating": Case(lambda: Coupling(Alternating(), mlp()), VECTOR),
+    "coupling_alternating_inverted": Case(
+        lambda: Coupling(Alternating(inverted=True), mlp()), (6,)
+    ),
+    "coupling_fixed_bound": Case(
+        lambda: Coupling(Halves(), mlp(), transformer=Affine(bound=1.5)), VECTOR
+    ),
+    "coupling_conditional": Case(
+        lambda: Coupling(Checkerboard(), conv()), (2, 4, 1), num_classes=3
+    ),
+    "coupling_conditional_vector": Case(
+        lambda: Coupling(Halves(), mlp()), VECTOR, num_classes=3
+    ),
+    "squeeze_position_major": Case(Squeeze, IMAGE),
+    "squeeze_channel_major": Case(lambda: Squeeze(order="channel_major"), IMAGE),
+    "squeeze_alternative": Case(lambda: Squeeze(order="alternative"), IMAGE),
+    "flatten": Case(Flatten, IMAGE),
+    "logit": Case(lambda: Logit(high=4.0, alpha=0.05), (2, 2, 1), high=4.0),
+    "standardize": Case(Standardize, VECTOR),
+    "factor_out": Case(
+        lambda: FactorOut([Squeeze(), Coupling(Channels(), conv())]), (4, 4, 4)
+    ),
+    "factor_out_odd_channels": Case(
+        lambda: FactorOut([Coupling(Checkerboard(), conv())]), (2, 2, 3)
+    ),
+    "composition_nested": Case(
+        lambda: Composition(
+            [
+                Coupling(Checkerboard(), conv()),
+                Composition([Squeeze(), Coupling(Channels(), conv())]),
+                FactorOut([FactorOut([])]),
+            ]
+        ),
+        (2, 4, 1),
+    ),
+    "uva_simple": Case(
+        flow("uva_simple", (4, 4, 1), levels=4, width=4, couplings=2), (4, 4, 1), high=4.0
+    ),
+    "uva_vardeq": Case(
+        flow("uva_vardeq", (3, 2, 3), levels=4, width=4, couplings=2), (3, 2, 3), high=4.0
+    ),
+    "uva_multiscale": Case(
+        flow("uva_multiscale", (4, 4, 1), levels=4, widths=(4, 4, 4)), (4, 4, 1), high=4.0
+    ),
+    "realnvp": Case(flow("realnvp", (3,), couplings=3, widths=(8,)), (3,)),
+}
+
+CASES = [(name, case) for name, case in BIJECTORS.items()]
