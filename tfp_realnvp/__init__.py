@@ -29,10 +29,10 @@ _PUBLIC = {
     "split_scales": "latents",
     "summary": "summary",
 }
-_MODULES = ("bijectors", "callbacks", "conditioners", "datasets", "flows", "images", "runs")
+_MODULES = ("bijectors", "callbacks", "conditioners", "datasets", "flows", "runs")
 
 if TYPE_CHECKING:
-    from tfp_realnvp import bijectors, callbacks, conditioners, datasets, flows, images, runs
+    from tfp_realnvp import bijectors, callbacks, conditioners, datasets, flows, runs
     from tfp_realnvp.context import Context
     from tfp_realnvp.distribution import Flow
     from tfp_realnvp.export import export
@@ -62,7 +62,6 @@ __all__ = [
     "encode",
     "export",
     "flows",
-    "images",
     "interpolate",
     "join_scales",
     "load",
