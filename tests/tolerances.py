@@ -12,3 +12,5 @@ GOLDEN_LOG_Q = 1e-3
 GOLDEN_LOG_DET = 5e-3
 # First loss and gradients on two replicas against one, relative.
 REPLICAS = 1e-5
+# Total mass of a density by the midpoint rule.
+QUADRATURE = 1e-3
