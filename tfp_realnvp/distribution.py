@@ -16,7 +16,7 @@ from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
 from tfp_realnvp.context import Context, Scope
-from tfp_realnvp.checks import check_pixels
+from tfp_realnvp.checks import check_labels, check_pixels
 
 tfd = tfp.distributions
 
@@ -77,6 +77,8 @@ class Flow(_TransformedDistribution):
     ):
         parameters = dict(locals())
         shape = tuple(int(side) for side in event_shape)
+        if not bijectors:
+            raise ValueError("A flow needs at least one bijector.")
         bijector = Composition(end_flat(bijectors), name=name)
         scope = Scope(
             path="flow",
@@ -161,17 +163,13 @@ class Flow(_TransformedDistribution):
         """
         if self.levels is not None:
             check_pixels(y, self.levels)
-        self._check_labels(context)
+        check_labels(context.labels, self._num_classes, None, name=self.name)
         return self.bijector.inverse_and_log_det(y, context)
 
     def log_prob_in(self, y: Any, context: Context) -> tf.Tensor:
         """Returns the log-probability in nats under a ready-made context."""
         z, log_det = self.encode_and_log_det(y, context)
         return self.distribution.log_prob(z) + log_det
-
-    def _check_labels(self, context: Context) -> None:
-        if self._num_classes is None and context.labels is not None:
-            raise ValueError(f"{self.name} is not conditional on classes, but labels were given.")
 
     def _call_log_prob(self, value, name, **kwargs):
         with self._name_and_control_scope(name):
@@ -181,7 +179,7 @@ class Flow(_TransformedDistribution):
     def _call_sample_n(self, sample_shape, seed, temperature=1.0, **kwargs):
         distribution_kwargs, bijector_kwargs = self._kwargs_split_fn(kwargs)
         context = Context.from_kwargs(bijector_kwargs)
-        self._check_labels(context)
+        check_labels(context.labels, self._num_classes, None, name=self.name)
         z = self.distribution.sample(sample_shape, seed=seed, **distribution_kwargs)
         z *= tf.cast(temperature, z.dtype)
         return self.bijector.forward(z, **bijector_kwargs)

@@ -10,6 +10,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp.checks import asserted_labels, asserted_pixels
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.latents import decode_graph, encode_graph, pixel_dtype
@@ -96,23 +97,12 @@ class _Servable(tf.Module):
             labels_spec = {"labels": tf.TensorSpec([None], tf.int32, name="labels")}
 
         def check_labels(labels):
-            if labels is None:
-                return None
-            valid = tf.reduce_all((labels >= 0) & (labels < dist.num_classes))
-            message = f"labels must be from 0 to {dist.num_classes - 1}."
-            with tf.control_dependencies([tf.debugging.Assert(valid, [message])]):
-                return tf.identity(labels)
+            return None if labels is None else asserted_labels(labels, dist.num_classes)
 
         def check(data):
             # A signature broadcasts a tensor of another shape silently.
             data = tf.ensure_shape(data, [None, *event])
-            if not images or (dist.levels >= 256 and dtype == tf.uint8):
-                return data
-            values = tf.cast(data, tf.int32)
-            valid = tf.reduce_all((values >= 0) & (values < dist.levels))
-            message = f"images must hold integers from 0 to {dist.levels - 1}."
-            with tf.control_dependencies([tf.debugging.Assert(valid, [message])]):
-                return tf.identity(data)
+            return asserted_pixels(data, dist.levels) if images else data
 
         def likelihood(labels=None, **data):
             rows, labels = check(data[name]), check_labels(labels)

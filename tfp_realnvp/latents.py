@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.checks import check_data, check_event_shape
+from tfp_realnvp.checks import check_data, check_event_shape, check_labels
 from tfp_realnvp.tracing import traced
 
 ROWS_AT_ONCE = 256
@@ -28,7 +28,7 @@ def encode(
     Args:
         dist: a flow.
         data: `[N, *event]` integer images or vectors.
-        labels: `[N]` for class-conditional flows.
+        labels: `[N]`, or one for all, for class-conditional flows.
         rows_at_once: examples evaluated at once.
 
     Returns:
@@ -46,7 +46,7 @@ def encode(
     """
     data = np.asarray(data)
     check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
-    return _in_chunks(traced(dist, "encode", encode_graph), data, labels, rows_at_once)
+    return _in_chunks(dist, "encode", encode_graph, data, labels, rows_at_once)
 
 
 def decode(
@@ -57,7 +57,7 @@ def decode(
     Args:
         dist: a flow.
         latents: `[N, D]`.
-        labels: `[N]` for class-conditional flows.
+        labels: `[N]`, or one for all, for class-conditional flows.
         rows_at_once: examples evaluated at once.
 
     Returns:
@@ -68,7 +68,7 @@ def decode(
     """
     latents = np.asarray(latents)
     check_event_shape(latents.shape, (sum(dist.latent_sizes),), f"The latent side of {dist.name}")
-    return _in_chunks(traced(dist, "decode", decode_graph), latents, labels, rows_at_once)
+    return _in_chunks(dist, "decode", decode_graph, latents, labels, rows_at_once)
 
 
 def sample(
@@ -85,7 +85,7 @@ def sample(
         dist: a flow.
         num: number of samples.
         temperature: standard deviation of the base; a sequence gives one per scale, finest first.
-        labels: `[num]`, or one label for all, for class-conditional flows.
+        labels: `[num]`, or one for all, for class-conditional flows.
         seed: an int or a stateless int32 `[2]` seed; None draws one.
 
     Returns:
@@ -111,8 +111,6 @@ def sample(
         seed = (0, int(seed))
     z = dist.distribution.sample(num, seed=seed).numpy()
     scale = np.repeat(np.broadcast_to(temperatures, len(sizes)), sizes)
-    if labels is not None:
-        labels = np.broadcast_to(np.asarray(labels), [num])
     return decode(dist, (z * scale).astype(z.dtype), labels)
 
 
@@ -144,16 +142,14 @@ def interpolate(
         start: one example `[*event]`.
         stop: another.
         steps: number of examples on the way, both ends included.
-        labels: one label for all, for class-conditional flows.
+        labels: one for all, for class-conditional flows.
 
     Returns:
         `[steps, *event]`; the ends are exact.
     """
-    ends_labels = None if labels is None else np.broadcast_to(np.asarray(labels), [2])
-    first, last = encode(dist, np.stack([start, stop]), ends_labels)
+    first, last = encode(dist, np.stack([start, stop]), labels)
     weight = np.linspace(0, 1, steps, dtype=first.dtype)[:, None]
-    path_labels = None if labels is None else np.broadcast_to(np.asarray(labels), [steps])
-    return decode(dist, (1 - weight) * first + weight * last, path_labels)
+    return decode(dist, (1 - weight) * first + weight * last, labels)
 
 
 def encode_graph(dist: Flow, data: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
@@ -172,8 +168,11 @@ def pixel_dtype(dist: Flow) -> tf.DType:
     return tf.uint8 if dist.levels <= 256 else tf.int32
 
 
-def _in_chunks(function, values: np.ndarray, labels, rows: int) -> np.ndarray:
-    labels = None if labels is None else np.asarray(labels)
+def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: int) -> np.ndarray:
+    check_labels(labels, dist.num_classes, len(values), name=dist.name)
+    if labels is not None:
+        labels = np.broadcast_to(np.asarray(labels), [len(values)])
+    function = traced(dist, key, graph)
     parts = []
     # An empty batch still goes through once, for the result's shape and dtype.
     for start in range(0, max(len(values), 1), rows):

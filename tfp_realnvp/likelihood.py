@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.checks import check_data
+from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.tracing import traced
 
 # Examples evaluated at once, counting each importance sample; bounds memory.
@@ -52,9 +52,10 @@ def log_prob(
         )
     data = np.asarray(data)
     check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
+    check_labels(labels, dist.num_classes, len(data), name=dist.name)
     if dist.levels is None:
         num_importance_samples = 1
-    labels = None if labels is None else np.asarray(labels)
+    labels = None if labels is None else np.broadcast_to(np.asarray(labels), [len(data)])
     evaluate = traced(dist, "log_prob", _log_prob)
     chunk = max(1, rows_at_once)
     results = []

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.checks import check_data
+from tfp_realnvp.checks import (
+    asserted_labels,
+    asserted_pixels,
+    check_data,
+    check_labels,
+)
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import nats_per_unit
@@ -78,7 +84,8 @@ class FlowModel(keras.Model):
         """Trains; see `keras.Model.fit`.
 
         The first batch of training and validation data is looked at before training starts (all
-        of it, where it is an array), and what depends on data is initialized.
+        of it, where it is an array), and what depends on data is initialized. Later batches are
+        checked as they come, except by steps that XLA compiles.
 
         Raises:
             ValueError: bad data.
@@ -87,7 +94,13 @@ class FlowModel(keras.Model):
             self._check(source)
         if self.dist.bijector.needs_data:
             self.dist.initialize(_first_examples(x, INITIALIZATION_EXAMPLES))
-        return super().fit(x, *args, validation_data=validation_data, **kwargs)
+        try:
+            return super().fit(x, *args, validation_data=validation_data, **kwargs)
+        except tf.errors.InvalidArgumentError as error:
+            sentence = _assertion(error)
+            if sentence is None:
+                raise
+            raise ValueError(f"{sentence} Training has stopped before this batch.") from error
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Takes one optimizer step on the mean negative log-likelihood."""
@@ -153,6 +166,10 @@ class FlowModel(keras.Model):
             raise ValueError(
                 f"{self.dist.name} is conditional on classes: batches must be (x, labels)."
             )
+        else:
+            labels = asserted_labels(labels, self.dist.num_classes)
+        if self.dist.levels is not None:
+            x = asserted_pixels(x, self.dist.levels)
         return x, labels
 
     def _check(self, source: Any) -> None:
@@ -172,6 +189,12 @@ class FlowModel(keras.Model):
         """Makes a model of equal architecture, with fresh initial values."""
         config = dict(config)
         return cls(Flow.from_config(config.pop("dist")), **config)
+
+
+def _assertion(error: tf.errors.InvalidArgumentError) -> str | None:
+    """Returns the sentence of a failed check of `tfp_realnvp.checks`, or None."""
+    found = re.search(r"(images must hold|labels must be) integers from 0 to \d+\.", str(error))
+    return found.group() if found else None
 
 
 def _first_examples(source: Any, count: int) -> np.ndarray | None:

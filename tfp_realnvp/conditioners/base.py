@@ -98,10 +98,7 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         if self.num_classes is None:
             return None
         if labels is None:
-            raise ValueError(
-                f"This flow is conditional on {self.num_classes} classes: give labels, for "
-                "example log_prob(x, bijector_kwargs={'labels': y})."
-            )
+            raise ValueError(f"{self._scope_path} needs labels of {self.num_classes} classes.")
         return tf.one_hot(tf.cast(labels, tf.int32), self.num_classes, dtype=dtype)
 
     def get_config(self) -> dict[str, Any]:
