@@ -53,7 +53,8 @@ def test_the_loss_is_the_mean_bits_of_the_step_s_noise(images):
     )
     model = nvp.FlowModel(dist, seed=5)
     model.compile("adam")
-    assert model.train_on_batch(images[:32]) == pytest.approx(expected, rel=1e-5)
+    results = model.train_on_batch(images[:32], return_dict=True)
+    assert results["loss"] == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["array", "dataset", "labelled"])
@@ -90,21 +91,18 @@ def test_class_conditional_fit(images):
 
 def test_gradient_tape_loop_trains(images):
     dist = flow("uva_simple")
-    optimizer = keras.optimizers.Adam(3e-3)
     variables = dist.trainable_variables
+    optimizer = keras.optimizers.Adam(3e-3)
 
     @tf.function
     def step(batch):
         with tf.GradientTape() as tape:
             loss = -tf.reduce_mean(dist.log_prob(batch))
-        gradients = tape.gradient(loss, variables)
-        for variable, gradient in zip(variables, gradients, strict=True):
-            variable.assign_sub(1e-4 * tf.clip_by_norm(gradient, 10.0))
+        optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
 
-    losses = [float(step(tf.constant(images[:128]))) for _ in range(40)]
+    losses = [float(step(tf.constant(images[:128]))) for _ in range(20)]
     assert np.mean(losses[-5:]) < np.mean(losses[:5]) - 5
-    assert optimizer is not None
 
 
 def test_every_variable_gets_a_gradient_in_both_views(images):
@@ -134,13 +132,23 @@ def test_schedule_ema_and_clipping_are_those_of_keras(images):
     optimizer = keras.optimizers.Adam(
         schedule, global_clipnorm=1.0, use_ema=True, ema_momentum=0.5, ema_overwrite_frequency=None
     )
-    model, _ = fitted(images, optimizer=optimizer, epochs=1)
+    steps = []
+    dist = flow()
+    weights = [v.numpy() for v in dist.trainable_variables]
+    record = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs=None: steps.append([v.numpy() for v in dist.trainable_variables])
+    )
+    fitted(images, dist, optimizer, callbacks=[record])
     assert float(optimizer.learning_rate) == pytest.approx(1e-2 * 0.5**2)
-    trained = [np.asarray(v) for v in model.trainable_variables]
-    optimizer.finalize_variable_values(model.trainable_variables)
-    averaged = [np.asarray(v) for v in model.trainable_variables]
-    assert any((a != b).any() for a, b in zip(trained, averaged, strict=True))
-    assert np.isfinite(nvp.bits_per_dim(model.dist, images[:8])).all()
+    # What is left after training is the average of the weights that the steps went through.
+    average = steps[0]
+    for step in steps[1:]:
+        average = [0.5 * a + 0.5 * b for a, b in zip(average, step, strict=True)]
+    for start, last, expected, variable in zip(
+        weights, steps[-1], average, dist.trainable_variables, strict=True
+    ):
+        np.testing.assert_allclose(variable, expected, rtol=1e-5, atol=1e-6)
+        assert (start != last).any()
 
 
 def test_gradient_accumulation_draws_new_noise(images):
@@ -153,7 +161,7 @@ def test_gradient_accumulation_draws_new_noise(images):
 def test_xla_step_equals_the_plain_one(images):
     losses = []
     for jit in (False, True):
-        model = nvp.FlowModel(flow("uva_multiscale"))
+        model = nvp.FlowModel(flow("uva_vardeq"))
         model.compile(keras.optimizers.Adam(1e-3), jit_compile=jit)
         losses.append(model.fit(images[:64], batch_size=32, shuffle=False, verbose=0).history["loss"])
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
@@ -167,11 +175,16 @@ def test_bfloat16_conditioners_train_with_float32_weights(images):
     assert dist.log_prob(images[:2]).dtype == tf.float32
 
 
+@pytest.fixture(scope="module")
+def strategy():
+    # One for all tests: the collectives of two in one process get in each other's way.
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 @pytest.mark.parametrize("name", ["uva_simple", "uva_vardeq"])
-def test_two_replicas_take_the_step_of_one(images, name):
+def test_two_replicas_take_the_step_of_one(images, name, strategy):
     single = nvp.FlowModel(flow(name))
     single.compile(keras.optimizers.SGD(1.0))
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
     assert strategy.num_replicas_in_sync == 2
     with strategy.scope():
         double = nvp.FlowModel(flow(name))

@@ -75,9 +75,9 @@ class Context:
         if seed is None:
             limits = {"minval": tf.int32.min, "maxval": tf.int32.max, "dtype": tf.int32}
             seed = tf.random.uniform([2], **limits)
-        return tf.random.experimental.stateless_fold_in(
-            tf.cast(tf.convert_to_tensor(seed), tf.int32), stable_hash(path)
-        )
+        seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
+        # The algorithm is named: left to TensorFlow, it is another one under XLA.
+        return tf.random.experimental.stateless_fold_in(seed, stable_hash(path), alg="philox")
 
 
 @dataclasses.dataclass(frozen=True)

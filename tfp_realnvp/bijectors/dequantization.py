@@ -84,8 +84,11 @@ class Dequantization(FlowBijector):
 
 
 def _uniform(shape, seed, dtype) -> tf.Tensor:
-    # One named algorithm: eager, graph and XLA then draw the same numbers.
-    return tf.random.stateless_uniform(shape, seed=seed, dtype=dtype, alg="philox")
+    # Eager, graph and XLA draw the same integers but make floats of other bits of them.
+    unsigned, spare = (tf.uint64, 11) if dtype == tf.float64 else (tf.uint32, 8)
+    bits = tf.random.stateless_uniform(shape, seed, None, None, unsigned, alg="philox")
+    whole = tf.bitwise.right_shift(bits, tf.constant(spare, unsigned))
+    return tf.cast(whole, dtype) / 2.0 ** (unsigned.size * 8 - spare)
 
 
 def _fresh_noise(y: tf.Tensor, context: Context, path: str) -> tf.Tensor:
