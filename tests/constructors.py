@@ -113,7 +113,9 @@ BIJECTORS: dict[str, Case] = {
         lambda: Coupling(Checkerboard(inverted=True), conv()), (2, 4, 1)
     ),
     "coupling_channels": Case(lambda: Coupling(Channels(), conv()), IMAGE),
-    "coupling_channels_inverted": Case(lambda: Coupling(Channels(inverted=True), conv()), (2, 2, 3)),
+    "coupling_channels_inverted": Case(
+        lambda: Coupling(Channels(inverted=True), conv()), (2, 2, 3)
+    ),
     "coupling_halves": Case(lambda: Coupling(Halves(), mlp()), VECTOR),
     "coupling_halves_inverted": Case(lambda: Coupling(Halves(inverted=True), mlp()), VECTOR),
     "coupling_alternating": Case(lambda: Coupling(Alternating(), mlp()), VECTOR),
@@ -126,18 +128,14 @@ BIJECTORS: dict[str, Case] = {
     "coupling_conditional": Case(
         lambda: Coupling(Checkerboard(), conv()), (2, 4, 1), num_classes=3
     ),
-    "coupling_conditional_vector": Case(
-        lambda: Coupling(Halves(), mlp()), VECTOR, num_classes=3
-    ),
+    "coupling_conditional_vector": Case(lambda: Coupling(Halves(), mlp()), VECTOR, num_classes=3),
     "squeeze_position_major": Case(Squeeze, IMAGE),
     "squeeze_channel_major": Case(lambda: Squeeze(order="channel_major"), IMAGE),
     "squeeze_alternative": Case(lambda: Squeeze(order="alternative"), IMAGE),
     "flatten": Case(Flatten, IMAGE),
     "logit": Case(lambda: Logit(high=4.0, alpha=0.05), (2, 2, 1), high=4.0),
     "standardize": Case(Standardize, VECTOR),
-    "factor_out": Case(
-        lambda: FactorOut([Squeeze(), Coupling(Channels(), conv())]), (4, 4, 4)
-    ),
+    "factor_out": Case(lambda: FactorOut([Squeeze(), Coupling(Channels(), conv())]), (4, 4, 4)),
     "factor_out_odd_channels": Case(
         lambda: FactorOut([Coupling(Checkerboard(), conv())]), (2, 2, 3)
     ),

@@ -144,7 +144,10 @@ def test_labels(images_flow):
         (lambda: Logit(low=1, high=1), "needs low < high, got [1, 1]"),
         (lambda: Logit(alpha=1.5), "needs alpha in [0, 1), got 1.5"),
         (lambda: Squeeze(order="snake"), "Unknown squeeze order 'snake'"),
-        (lambda: Squeeze().build((5, 4, 1)), "even height and width, got events of shape (5, 4, 1)"),
+        (
+            lambda: Squeeze().build((5, 4, 1)),
+            "even height and width, got events of shape (5, 4, 1)",
+        ),
         (lambda: Affine(bound=-1), "must be positive, got -1"),
         (lambda: MLP(widths=(0,)), "positive widths, got (0,)"),
         (lambda: GatedConv(width=0), "positive width and blocks, got 0 and 3"),

@@ -101,7 +101,8 @@ def test_temperature_scales_the_latents():
     cold = nvp.sample(dist, 50, temperature=0.0, seed=1)
     assert (cold == cold[0]).all()
     np.testing.assert_array_equal(
-        nvp.sample(dist, 4, temperature=[0.7, 0.7], seed=1), nvp.sample(dist, 4, temperature=0.7, seed=1)
+        nvp.sample(dist, 4, temperature=[0.7, 0.7], seed=1),
+        nvp.sample(dist, 4, temperature=0.7, seed=1),
     )
     warm = dist.sample(300, seed=(1, 2), temperature=1.0).numpy()
     cool = dist.sample(300, seed=(1, 2), temperature=0.3).numpy()
@@ -128,7 +129,9 @@ def test_register_adds_a_flow_and_refuses_a_taken_name():
 
     @nvp.flows.register("test_only")
     def definition(event_shape, *, width: int = 4):
-        return [nvp.bijectors.Coupling(nvp.bijectors.Halves(), nvp.conditioners.MLP(widths=(width,)))]
+        return [
+            nvp.bijectors.Coupling(nvp.bijectors.Halves(), nvp.conditioners.MLP(widths=(width,)))
+        ]
 
     try:
         assert "test_only" in nvp.flows.names()

@@ -106,7 +106,10 @@ def _places(dist):
     """Yields the variables with the names that the golden file has for them."""
     from reference_weights import couplings_of
 
-    groups = {"noise": dist.quantizer.noise_flow.bijectors, "couplings": couplings_of(dist.bijector)}
+    groups = {
+        "noise": dist.quantizer.noise_flow.bijectors,
+        "couplings": couplings_of(dist.bijector),
+    }
     for group, members in groups.items():
         for i, member in enumerate(members):
             yield member.transformer.log_bound, f"{group}/{i}/log_bound"

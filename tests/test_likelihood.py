@@ -32,7 +32,9 @@ def test_probabilities_of_all_images_sum_to_one(name):
     samples = 10_000
     weights = np.stack(
         [
-            np.exp(dist.log_prob(np.repeat(image[None], samples, 0), bijector_kwargs={"seed": (i, 0)}))
+            np.exp(
+                dist.log_prob(np.repeat(image[None], samples, 0), bijector_kwargs={"seed": (i, 0)})
+            )
             for i, image in enumerate(IMAGES)
         ]
     )
@@ -126,9 +128,7 @@ def test_importance_samples_average_in_probability_space():
     dist = toy("uva_vardeq")
     k, seed = 5, 9
     got = likelihood.log_prob(dist, IMAGES, num_importance_samples=k, seed=seed)
-    each = [
-        dist.log_prob(IMAGES, bijector_kwargs={"seed": (seed, i)}).numpy() for i in range(k)
-    ]
+    each = [dist.log_prob(IMAGES, bijector_kwargs={"seed": (seed, i)}).numpy() for i in range(k)]
     np.testing.assert_allclose(got, np.logaddexp.reduce(each, axis=0) - math.log(k), rtol=1e-9)
 
 
@@ -166,4 +166,6 @@ def test_gradient_of_the_likelihood_by_finite_differences():
             change.append(sign * float(tf.reduce_sum(dist.log_prob(IMAGES, **kwargs))))
             variable.assign_sub(sign * small * direction)
         slope = sum(change) / (2 * small)
-        assert float(tf.reduce_sum(gradient * direction)) == pytest.approx(slope, rel=1e-4, abs=1e-5)
+        assert float(tf.reduce_sum(gradient * direction)) == pytest.approx(
+            slope, rel=1e-4, abs=1e-5
+        )

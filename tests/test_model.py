@@ -113,9 +113,13 @@ def test_every_variable_gets_a_gradient_in_both_views(images):
     model = nvp.FlowModel(dist)
     with tf.GradientTape(persistent=True) as tape:
         loss = -tf.reduce_mean(dist.log_prob(images[:16], bijector_kwargs={"seed": (0, 0)}))
-    of_dist = dict(zip(map(id, dist.trainable_variables), tape.gradient(loss, dist.trainable_variables)))
+    of_dist = dict(
+        zip(map(id, dist.trainable_variables), tape.gradient(loss, dist.trainable_variables))
+    )
     values = [v.value for v in model.trainable_variables]
-    for variable, gradient in zip(model.trainable_variables, tape.gradient(loss, values), strict=True):
+    for variable, gradient in zip(
+        model.trainable_variables, tape.gradient(loss, values), strict=True
+    ):
         assert gradient is not None, variable.path
         assert float(tf.reduce_max(tf.abs(gradient))) > 0, variable.path
         np.testing.assert_array_equal(gradient, of_dist[id(variable.value)])
@@ -136,7 +140,9 @@ def test_schedule_ema_and_clipping_are_those_of_keras(images):
     dist = flow()
     weights = [v.numpy() for v in dist.trainable_variables]
     record = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs=None: steps.append([v.numpy() for v in dist.trainable_variables])
+        on_train_batch_end=lambda batch, logs=None: steps.append(
+            [v.numpy() for v in dist.trainable_variables]
+        )
     )
     fitted(images, dist, optimizer, callbacks=[record])
     assert float(optimizer.learning_rate) == pytest.approx(1e-2 * 0.5**2)
@@ -163,7 +169,9 @@ def test_xla_step_equals_the_plain_one(images):
     for jit in (False, True):
         model = nvp.FlowModel(flow("uva_vardeq"))
         model.compile(keras.optimizers.Adam(1e-3), jit_compile=jit)
-        losses.append(model.fit(images[:64], batch_size=32, shuffle=False, verbose=0).history["loss"])
+        losses.append(
+            model.fit(images[:64], batch_size=32, shuffle=False, verbose=0).history["loss"]
+        )
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
@@ -195,7 +203,9 @@ def test_two_replicas_take_the_step_of_one(images, name, strategy):
     second = double.fit(data, verbose=0).history["loss"][0]
     assert first == pytest.approx(second, rel=REPLICAS)
     # With SGD at rate 1, the step is the gradient.
-    for start, a, b in zip(before, single.trainable_variables, double.trainable_variables, strict=True):
+    for start, a, b in zip(
+        before, single.trainable_variables, double.trainable_variables, strict=True
+    ):
         gradient, other = start - np.asarray(a), start - np.asarray(b)
         scale = np.abs(gradient).max()
         np.testing.assert_allclose(gradient, other, atol=REPLICAS * max(scale, 1e-2), rtol=REPLICAS)
@@ -203,7 +213,9 @@ def test_two_replicas_take_the_step_of_one(images, name, strategy):
 
 def test_vectors_at_scale_1000_train():
     rng = np.random.default_rng(0)
-    x = (rng.normal(size=(2000, 3)) @ [[1, 0.8, 0], [0, 1, 0], [0, 0, 1]] * 1e3 + 5e3).astype("float32")
+    x = (rng.normal(size=(2000, 3)) @ [[1, 0.8, 0], [0, 1, 0], [0, 0, 1]] * 1e3 + 5e3).astype(
+        "float32"
+    )
     dist = nvp.flows.build("realnvp", (3,), couplings=4, widths=(32,))
     model = nvp.FlowModel(dist)
     model.compile(keras.optimizers.Adam(1e-3))

@@ -163,7 +163,9 @@ def test_batch_shapes_of_distributions(dist, images):
     double = images.reshape(2, 3, *SHAPE)
     kwargs = {"bijector_kwargs": {"seed": (1, 2)}}
     np.testing.assert_allclose(
-        np.reshape(dist.log_prob(double, **kwargs), 6), dist.log_prob(images, **kwargs), rtol=FLOAT32
+        np.reshape(dist.log_prob(double, **kwargs), 6),
+        dist.log_prob(images, **kwargs),
+        rtol=FLOAT32,
     )
     assert dist.sample(seed=(0, 1)).shape == SHAPE
     assert dist.sample([2, 3], seed=(0, 1)).shape == (2, 3, *SHAPE)

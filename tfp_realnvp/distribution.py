@@ -7,16 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
-from tfp_realnvp.context import Context, Scope
 from tfp_realnvp.checks import check_labels, check_pixels
+from tfp_realnvp.context import Context, Scope
 
 tfd = tfp.distributions
 

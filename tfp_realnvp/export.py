@@ -107,14 +107,15 @@ class _Servable(tf.Module):
         def likelihood(labels=None, **data):
             rows, labels = check(data[name]), check_labels(labels)
             values = [
-                dist.log_prob_in(
-                    rows, Context(noise="per_example", seed=(0, k), labels=labels)
-                )
+                dist.log_prob_in(rows, Context(noise="per_example", seed=(0, k), labels=labels))
                 for k in range(self._samples if images else 1)
             ]
-            log_prob = tf.reduce_logsumexp(tf.stack(values), 0) - tf.math.log(
-                tf.cast(len(values), dist.dtype)
-            ) if len(values) > 1 else values[0]
+            log_prob = (
+                tf.reduce_logsumexp(tf.stack(values), 0)
+                - tf.math.log(tf.cast(len(values), dist.dtype))
+                if len(values) > 1
+                else values[0]
+            )
             outputs = {"log_prob": log_prob}
             if images:
                 outputs["bits_per_dim"] = -log_prob / nats_per_unit(dist)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.checks import check_data, check_event_shape, check_labels
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.checks import check_data, check_event_shape, check_labels
 from tfp_realnvp.tracing import traced
 
 ROWS_AT_ONCE = 256

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.tracing import traced
 
 # Examples evaluated at once, counting each importance sample; bounds memory.

@@ -13,7 +13,6 @@ from tfp_realnvp.checks import (
     asserted_labels,
     asserted_pixels,
     check_data,
-    check_labels,
 )
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow

@@ -183,7 +183,11 @@ def train(
         model.fit(
             stream,
             validation_data=datasets.batches(
-                val_x, val_labels, batch_size=batch_size, seed=0, shuffle=False,
+                val_x,
+                val_labels,
+                batch_size=batch_size,
+                seed=0,
+                shuffle=False,
                 drop_remainder=False,
             ),
             initial_epoch=first_epoch,
@@ -245,8 +249,7 @@ def _announce(config, dist, model, examples: int, done: int, total: int) -> None
     jit = "XLA" if model.jit_compile else "no XLA"
     print(
         f"{config.flow}: {parameters:,} parameters, {examples:,} examples of {config.dataset}, "
-        f"{total:,} steps, {config.precision}, {jit}"
-        + (f", from step {done:,}" if done else ""),
+        f"{total:,} steps, {config.precision}, {jit}" + (f", from step {done:,}" if done else ""),
         flush=True,
     )
 

@@ -1,9 +1,7 @@
 """Bijectors for flows put together by hand: `tfb.Bijector`s with fused value and log-det."""
 
 from tfp_realnvp.bijectors.base import FlowBijector
-from tfp_realnvp.context import Scope
 from tfp_realnvp.bijectors.composition import Composition
-from tfp_realnvp.context import Context
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import FactorOut
@@ -20,6 +18,7 @@ from tfp_realnvp.bijectors.squeeze import Squeeze
 from tfp_realnvp.bijectors.standardize import Standardize
 from tfp_realnvp.bijectors.transformers import Affine, Transformer
 from tfp_realnvp.bijectors.variational_dequantization import VariationalDequantization
+from tfp_realnvp.context import Context, Scope
 
 __all__ = [
     "Affine",

@@ -46,7 +46,9 @@ class FlowBijector(tfp.bijectors.Bijector):
     #: enters the cache: the inverse of a quantized value is not the value before.
     is_surjective = False
 
-    def __init__(self, *, data_ndims: int, latent_ndims: int | None = None, name: str | None = None):
+    def __init__(
+        self, *, data_ndims: int, latent_ndims: int | None = None, name: str | None = None
+    ):
         super().__init__(
             forward_min_event_ndims=data_ndims if latent_ndims is None else latent_ndims,
             inverse_min_event_ndims=data_ndims,
@@ -180,9 +182,7 @@ class FlowBijector(tfp.bijectors.Bijector):
     def keras_layers(self) -> tuple[keras.layers.Layer, ...]:
         """The Keras layers of this bijector and of those it holds, each once, in order."""
         members = (self, *self.submodules)
-        found = [
-            layer for b in members if isinstance(b, FlowBijector) for layer in b._own_layers
-        ]
+        found = [layer for b in members if isinstance(b, FlowBijector) for layer in b._own_layers]
         return tuple(dict.fromkeys(found))
 
     # The bridge.

@@ -11,7 +11,6 @@ import tensorflow_probability as tfp
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape, snake_case
 from tfp_realnvp.context import Scope
-from tfp_realnvp.context import Context
 
 
 class Composition(FlowBijector):
@@ -83,9 +82,11 @@ class Composition(FlowBijector):
         for bijector in self.bijectors:
             if getattr(bijector, "needs_data", False):
                 bijector._initialize(y, context)
-            y = bijector.inverse_and_log_det(y, context)[0] if isinstance(
-                bijector, FlowBijector
-            ) else bijector.inverse(y)
+            y = (
+                bijector.inverse_and_log_det(y, context)[0]
+                if isinstance(bijector, FlowBijector)
+                else bijector.inverse(y)
+            )
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         for name, bijector in self.named_members():

@@ -8,11 +8,10 @@ import keras
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.context import Scope
-from tfp_realnvp.context import Context
 from tfp_realnvp.bijectors.partitions import Partition
 from tfp_realnvp.bijectors.transformers import Affine, Transformer
 from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.context import Context, Scope
 
 
 class Coupling(FlowBijector):

@@ -10,9 +10,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.context import Scope
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.flatten import Flatten
+from tfp_realnvp.context import Scope
 
 
 class FactorOut(FlowBijector):

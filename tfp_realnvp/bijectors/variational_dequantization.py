@@ -8,12 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import Shape
-from tfp_realnvp.context import Scope
 from tfp_realnvp.bijectors.composition import Composition
-from tfp_realnvp.context import Context
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.logit import Logit
+from tfp_realnvp.context import Context, Scope
 
 # With noise at the centre of its bin, the image of the centre is kept this far from the edges.
 CENTRE_MARGIN = 0.05
@@ -52,9 +51,7 @@ class VariationalDequantization(Dequantization):
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         channels = scope.condition_channels + event_shape[-1]
-        self.noise_flow.build(
-            event_shape, scope.child("noise_flow", condition_channels=channels)
-        )
+        self.noise_flow.build(event_shape, scope.child("noise_flow", condition_channels=channels))
 
     def noise_and_log_q(
         self, y: tf.Tensor, base: tf.Tensor, context: Context

@@ -21,14 +21,14 @@ Example:
     ((250, 8, 8, 1), 'uint8', (250,))
 """
 
-from tfp_realnvp.datasets.batches import batches
-from tfp_realnvp.datasets.registry import info, load, load_arrays, names, register
 from tfp_realnvp.datasets.base import (
     SPLITS,
     DatasetError,
     DatasetInfo,
     DatasetNotFoundError,
 )
+from tfp_realnvp.datasets.batches import batches
+from tfp_realnvp.datasets.registry import info, load, load_arrays, names, register
 
 __all__ = [
     "SPLITS",

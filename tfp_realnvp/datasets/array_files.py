@@ -9,8 +9,8 @@ from typing import IO, Any
 
 import numpy as np
 
-from tfp_realnvp.datasets.splitting import cut_in_order, hold_out_last_tenth
 from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetError, DatasetInfo, Source
+from tfp_realnvp.datasets.splitting import cut_in_order, hold_out_last_tenth
 
 SUFFIXES = frozenset({".npy", ".npz"})
 

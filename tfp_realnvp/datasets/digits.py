@@ -10,9 +10,7 @@ from tfp_realnvp.datasets.base import Arrays, DatasetInfo, Source
 # A fixed cut in file order: different writers fill the file's beginning and its end.
 _BOUNDS = {"train": (0, 1297), "validation": (1297, 1547), "test": (1547, 1797)}
 
-_INFO = DatasetInfo(
-    name="digits", event_shape=(8, 8, 1), levels=17, num_classes=10, kind="image"
-)
+_INFO = DatasetInfo(name="digits", event_shape=(8, 8, 1), levels=17, num_classes=10, kind="image")
 
 
 def source() -> Source:

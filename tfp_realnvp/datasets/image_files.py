@@ -39,13 +39,13 @@ def source(name: str, path: Path) -> Source:
                 identity=[files.identity, image_size],
             )
 
-    def info(
-        data_dir: str | os.PathLike[str] | None, *, image_size: _Size = None
-    ) -> DatasetInfo:
+    def info(data_dir: str | os.PathLike[str] | None, *, image_size: _Size = None) -> DatasetInfo:
         del data_dir
         with _opened(name, path) as files:
             first = files.layout.first
-            shape = decode_image(files.read(first), first, image_size=_checked_size(image_size)).shape
+            shape = decode_image(
+                files.read(first), first, image_size=_checked_size(image_size)
+            ).shape
             classes = len(files.layout.classes) or None
             return DatasetInfo(name, shape, levels=256, num_classes=classes, kind="image")
 

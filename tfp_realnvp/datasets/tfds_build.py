@@ -144,9 +144,7 @@ def read(
 
         builder = tfds.builder_from_directory(prepared)
         return {
-            split: _read_split(
-                builder, split, image_shape, id_feature, file_order, crop, labelled
-            )
+            split: _read_split(builder, split, image_shape, id_feature, file_order, crop, labelled)
             for split in splits
         }
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-import numpy as np
-
 from tfp_realnvp.datasets import idx, tfds_build
 from tfp_realnvp.datasets.base import Arrays, DatasetInfo, Source
 from tfp_realnvp.datasets.cache import cache_root, cached, file_identity

@@ -90,9 +90,7 @@ def _source(name: str, draw: Callable[[int, np.random.Generator], np.ndarray]) -
         name=name, event_shape=(2,), levels=None, num_classes=None, kind="vector"
     )
 
-    def arrays(
-        split: str, data_dir: str | os.PathLike[str] | None, *, seed: int = 0
-    ) -> Arrays:
+    def arrays(split: str, data_dir: str | os.PathLike[str] | None, *, seed: int = 0) -> Arrays:
         del data_dir  # nothing is read
         # The name's own bytes, since Python's hash differs from one process to the next.
         entropy = [seed % 2**64, SPLITS.index(split), int.from_bytes(name.encode(), "big")]

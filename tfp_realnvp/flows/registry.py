@@ -55,9 +55,7 @@ def options(name: str) -> dict[str, Any]:
     """
     parameters = inspect.signature(_definition(name)).parameters.values()
     return {
-        p.name: p.default
-        for p in parameters
-        if p.kind is p.KEYWORD_ONLY and p.name != "levels"
+        p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "levels"
     }
 
 

@@ -64,6 +64,4 @@ def variational_dequantization(levels: int) -> VariationalDequantization:
 
 def coupling_run(partition: type[Partition], count: int, *, width: int) -> list[Coupling]:
     """Couplings with gated convolutions whose partition is inverted every second time."""
-    return [
-        Coupling(partition(inverted=i % 2 == 1), GatedConv(width=width)) for i in range(count)
-    ]
+    return [Coupling(partition(inverted=i % 2 == 1), GatedConv(width=width)) for i in range(count)]
