@@ -78,7 +78,8 @@ def test_initial_values_are_a_function_of_the_seed(name):
     first, again, other = (small(name, seed=seed) for seed in (3, 3, 4))
     for a, b in zip(first.variables, again.variables, strict=True):
         np.testing.assert_array_equal(a, b)
-    assert any((a.numpy() != b.numpy()).any() for a, b in zip(first.variables, other.variables))
+    pairs = zip(first.variables, other.variables, strict=True)
+    assert any((a.numpy() != b.numpy()).any() for a, b in pairs)
 
 
 def test_initial_values_differ_between_places():

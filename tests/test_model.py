@@ -113,9 +113,8 @@ def test_every_variable_gets_a_gradient_in_both_views(images):
     model = nvp.FlowModel(dist)
     with tf.GradientTape(persistent=True) as tape:
         loss = -tf.reduce_mean(dist.log_prob(images[:16], bijector_kwargs={"seed": (0, 0)}))
-    of_dist = dict(
-        zip(map(id, dist.trainable_variables), tape.gradient(loss, dist.trainable_variables))
-    )
+    gradients = tape.gradient(loss, dist.trainable_variables)
+    of_dist = dict(zip(map(id, dist.trainable_variables), gradients, strict=True))
     values = [v.value for v in model.trainable_variables]
     for variable, gradient in zip(
         model.trainable_variables, tape.gradient(loss, values), strict=True

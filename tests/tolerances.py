@@ -6,8 +6,8 @@ FLOAT64 = 1e-9
 FLOAT32 = 2e-4
 # Reference implementation in float32 against ours.
 GOLDEN = 5e-4
-# The golden dequantizer's sums: float32, over 784 logarithms, of some 400 nats, and with scaling and
-# logit of some 5,000. Our float64 result differs from them by 0.9e-3 and 4.3e-3.
+# The golden dequantizer's sums: float32, over 784 logarithms, of some 400 nats, and with scaling
+# and logit of some 5,000. Our float64 result differs from them by 0.9e-3 and 4.3e-3.
 GOLDEN_LOG_Q = 1e-3
 GOLDEN_LOG_DET = 5e-3
 # First loss and gradients on two replicas against one, relative.

@@ -253,7 +253,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def save(self) -> None:
         """Writes the file, or leaves the one before it."""
-        arrays = {
+        arrays: dict[str, Any] = {
             f"{group}/{i}": value
             for group, variables in self._groups().items()
             for i, value in enumerate(np.asarray(v) for v in variables)

@@ -24,7 +24,7 @@ tfd = tfp.distributions
 _TransformedDistribution = tfd.TransformedDistribution.__mro__[1]
 
 
-class Flow(_TransformedDistribution):
+class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
     r"""A normalizing flow: `y = b_1(... b_n(z))` with `z` standard normal on a flat vector.
 
     `log_prob(y) = log N(b^{-1}(y); 0, I) + log|det db^{-1}/dy|`, in nats, from one walk through

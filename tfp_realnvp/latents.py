@@ -165,7 +165,7 @@ def decode_graph(dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None
 
 def pixel_dtype(dist: Flow) -> tf.DType:
     """Returns the integer dtype that holds a flow's pixels."""
-    return tf.uint8 if dist.levels <= 256 else tf.int32
+    return tf.uint8 if (dist.levels or 0) <= 256 else tf.int32
 
 
 def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: int) -> np.ndarray:

@@ -62,7 +62,7 @@ def log_prob(
     for start in range(0, len(data), chunk):
         rows = tf.convert_to_tensor(data[start : start + chunk])
         chunk_labels = None if labels is None else labels[start : start + chunk]
-        total = None
+        total: Any = None
         # One sample of the noise at a time: memory does not grow with k.
         for k in range(num_importance_samples):
             noise_seed = tf.constant([seed, start * num_importance_samples + k], tf.int32)

@@ -48,7 +48,7 @@ def _rows(composition: Composition, shape: Shape, indent: str) -> Iterator[Row]:
         parameters = sum(math.prod(v.shape) for v in bijector.trainable_variables)
         yield indent + name, _describe(bijector), str(latent), f"{parameters:,}"
         if inner is not None:
-            yield from _rows(inner, inner._built_for or shape, indent + "  ")
+            yield from _rows(inner, inner.event_shape, indent + "  ")
         shape = latent
 
 

@@ -42,10 +42,6 @@ class FlowBijector(tfp.bijectors.Bijector):
         forward_name="_forward_and_attributes", inverse_name="_inverse_and_attributes"
     )
 
-    #: Whether forward is many to one, as quantization is. What such a bijector hands back never
-    #: enters the cache: the inverse of a quantized value is not the value before.
-    is_surjective = False
-
     def __init__(
         self, *, data_ndims: int, latent_ndims: int | None = None, name: str | None = None
     ):
@@ -59,7 +55,7 @@ class FlowBijector(tfp.bijectors.Bijector):
         self._own_layers: list[keras.layers.Layer] = self._no_dependency([])
         self._own_variables: list[tf.Variable] = []
         self._built_for: Shape | None = None
-        self._scope: Scope | None = None
+        self._scope = Scope(path=self.name)
 
     # What subclasses implement.
 
@@ -115,7 +111,7 @@ class FlowBijector(tfp.bijectors.Bijector):
                 f"got shape {event_shape}."
             )
         if self._built_for is None:
-            self._scope = scope or Scope(path=self.name)
+            self._scope = scope or self._scope
             with tf.init_scope():
                 self._build(event_shape, self._scope)
             self._built_for = event_shape
@@ -158,6 +154,26 @@ class FlowBijector(tfp.bijectors.Bijector):
             ValueError: the event shape is not what the bijector was built for.
         """
         return self._evaluate(self._inverse_and_log_det, y, context, latent=False)
+
+    @property
+    def event_shape(self) -> Shape:
+        """The event shape at the data side that this bijector was built for.
+
+        Raises:
+            ValueError: it is not built yet.
+        """
+        if self._built_for is None:
+            raise ValueError(f"{self.name} must be built before it knows its event shape.")
+        return self._built_for
+
+    @property
+    def is_surjective(self) -> bool:
+        """Whether forward is many to one, as quantization is.
+
+        What such a bijector hands back never enters the cache: the inverse of a quantized value
+        is not the value before.
+        """
+        return False
 
     @property
     def needs_data(self) -> bool:

@@ -37,13 +37,16 @@ class Dequantization(FlowBijector):
         True
     """
 
-    is_surjective = True
-
     def __init__(self, *, levels: int = 256, name: str | None = None):
         if not (isinstance(levels, int | np.integer) and levels >= 2):
             raise ValueError(f"Dequantization needs at least 2 integer levels, got {levels!r}.")
         super().__init__(data_ndims=3, name=name)
         self.levels = int(levels)
+
+    @property
+    def is_surjective(self) -> bool:
+        """True: values are rounded down to pixels."""
+        return True
 
     def _inverse_and_log_det(self, y, context):
         base = self.base_noise(y, context)

@@ -57,16 +57,14 @@ class FactorOut(FlowBijector):
         self.rest.build((height, width, channels // 2), scope)
 
     def _leaving_shape(self) -> Shape:
-        height, width, channels = self._built_for
+        height, width, channels = self.event_shape
         return height, width, channels - channels // 2
 
     def _latent_shape(self, data_shape: Shape) -> Shape:
         return (math.prod(data_shape),)
 
     def _data_shape(self, latent_shape: Shape) -> Shape:
-        if self._built_for is None:
-            raise ValueError("FactorOut must be built before latents can be given a shape.")
-        return self._built_for
+        return self.event_shape
 
     def _inverse_and_log_det(self, y, context):
         half = y.shape[-1] // 2
@@ -103,4 +101,4 @@ def latent_sizes(composition: Composition) -> list[int]:
     last = composition.bijectors[-1]
     if isinstance(last, FactorOut):
         return last.scale_sizes()
-    return [math.prod(composition._latent_shape(composition._built_for))]
+    return [math.prod(composition._latent_shape(composition.event_shape))]

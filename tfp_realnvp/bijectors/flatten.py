@@ -28,12 +28,10 @@ class Flatten(FlowBijector):
         return (math.prod(data_shape),)
 
     def _data_shape(self, latent_shape: Shape) -> Shape:
-        if self._built_for is None:
-            raise ValueError("Flatten must be built before latents can be given a shape.")
-        return self._built_for
+        return self.event_shape
 
     def _inverse_and_log_det(self, y, context):
         return tf.reshape(y, (-1, math.prod(y.shape[1:]))), tf.zeros(tf.shape(y)[:1], y.dtype)
 
     def _forward_and_log_det(self, x, context):
-        return tf.reshape(x, (-1, *self._built_for)), tf.zeros(tf.shape(x)[:1], x.dtype)
+        return tf.reshape(x, (-1, *self.event_shape)), tf.zeros(tf.shape(x)[:1], x.dtype)

@@ -35,7 +35,7 @@ class Standardize(FlowBijector):
 
     def __init__(self, *, name: str | None = None):
         super().__init__(data_ndims=1, name=name)
-        self._moments: _Moments | None = None
+        self._moments: _Moments
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         self._moments = _Moments(dtype=scope.dtype, name=scope.path.replace("/", "."))
@@ -45,7 +45,7 @@ class Standardize(FlowBijector):
     @property
     def needs_data(self) -> bool:
         """Whether `initialize` has not run yet."""
-        return self._moments is None or not bool(self._moments.initialized.numpy())
+        return self._built_for is None or not bool(self._moments.initialized.numpy())
 
     def _initialize(self, y, context):
         data = y.numpy().astype(np.float64)

@@ -56,6 +56,16 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         self._scope_path, self._scope_seed = scope.path, scope.seed
         self.dtype_policy = keras.DTypePolicy(scope.conditioner_dtype or scope.dtype)
 
+    def known_outputs(self) -> int:
+        """Returns the channels of the output.
+
+        Raises:
+            ValueError: neither the constructor nor a coupling has said.
+        """
+        if self.outputs is None:
+            raise ValueError(f"{self.name} needs outputs=, or a coupling that says how many.")
+        return self.outputs
+
     def weight(self, name: str, shape: tuple[int, ...], initializer: str = "lecun_normal") -> Any:
         """Adds a weight whose initial value is a function of (seed, path, name)."""
         made = keras.initializers.get(initializer)

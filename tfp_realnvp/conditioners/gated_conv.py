@@ -69,7 +69,7 @@ class GatedConv(Conditioner):
             }
             for i in range(self.blocks)
         ]
-        self.end = convolution("end", 3, 2 * width, self.outputs, "zeros")
+        self.end = convolution("end", 3, 2 * width, self.known_outputs(), "zeros")
         self.built = True
 
     def run(self, inputs, classes, context):

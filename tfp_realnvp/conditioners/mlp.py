@@ -40,6 +40,7 @@ class MLP(Conditioner):
 
     def build(self, input_shape):
         """Creates kernels and biases."""
+        outputs = self.known_outputs()
         sizes = [input_shape[-1] + (self.num_classes or 0), *self.widths]
         self.hidden = [
             (
@@ -48,8 +49,8 @@ class MLP(Conditioner):
             )
             for i, (size, width) in enumerate(zip(sizes, self.widths, strict=False))
         ]
-        self.end_kernel = self.weight("end/kernel", (sizes[-1], self.outputs), "zeros")
-        self.end_bias = self.weight("end/bias", (self.outputs,), "zeros")
+        self.end_kernel = self.weight("end/kernel", (sizes[-1], outputs), "zeros")
+        self.end_bias = self.weight("end/bias", (outputs,), "zeros")
         self.built = True
 
     def run(self, inputs, classes, context):

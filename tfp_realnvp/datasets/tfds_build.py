@@ -49,7 +49,7 @@ def from_idx(folder: Path, builder_name: str, scratch: Path) -> dict[str, Arrays
 
         # TFDS takes a local file for a download when size and checksum are as registered, so
         # these files' own are registered, in a class that nobody else sees.
-        class Offline(base, skip_registration=True):  # type: ignore[misc, valid-type]
+        class Offline(base, skip_registration=True):  # type: ignore
             name = base.name
             url_infos = sums
 
@@ -63,7 +63,8 @@ def from_idx(folder: Path, builder_name: str, scratch: Path) -> dict[str, Arrays
         )
     arrays = read(Path(builder.data_dir), ("train", "test"), image_shape=(28, 28, 1))
     for split, (images, labels) in originals.items():
-        if not all(map(np.array_equal, arrays[split], (images, labels))):
+        pairs = zip(arrays[split], (images, labels), strict=True)
+        if not all(np.array_equal(np.asarray(built), given) for built, given in pairs):
             raise DatasetError(f"TFDS built a {split} split that is not what {folder} holds.")
     return arrays
 

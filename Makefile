@@ -1,0 +1,52 @@
+# Everything runs in a virtual environment of its own; PYTHON chooses what makes it.
+PYTHON ?= python3
+VENV ?= .venv
+WORKERS ?= 2
+BIN = $(VENV)/bin
+INSTALLED = $(VENV)/.installed
+DEV = $(VENV)/.installed-dev
+
+export TF_CPP_MIN_LOG_LEVEL ?= 3
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test slow lint format clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
+
+install: $(INSTALLED)  ## Make the virtual environment and install the package
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 11) <= v <= (3, 13) else \
+	    "Python 3.11 to 3.13 is needed, %s is %d.%d: give another with make PYTHON=..." % (sys.executable, *v))'
+	$(PYTHON) -m venv $(VENV)
+
+$(INSTALLED): requirements.txt pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+$(DEV): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)  ## Train a flow on embedded data, evaluate, sample, export, reload
+	@$(BIN)/python scripts/demo.py --out runs/demo
+
+test: $(DEV)  ## Run the tests (the slow ones apart)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)
+
+slow: $(DEV)  ## Run the slow tests
+	$(BIN)/python -m pytest -m slow --numprocesses $(WORKERS) --durations 10 $(TESTS)
+
+lint: $(DEV)  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(DEV)  ## Put the style right
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## Remove the virtual environment, caches and runs of the demo
+	rm -rf $(VENV) *.egg-info .pytest_cache .ruff_cache .mypy_cache runs/demo
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
