@@ -173,3 +173,11 @@ def test_class_conditional_flow_needs_and_uses_labels():
 def small(name, **kwargs):
     shape = (3,) if name == "realnvp" else (4, 4, 1)
     return nvp.flows.build(name, shape, levels=8, **SMALL[name], **kwargs)
+
+
+def test_public_names_do_not_depend_on_the_order_of_imports():
+    import importlib
+
+    for name, module in nvp._PUBLIC.items():
+        importlib.import_module(f"tfp_realnvp.{module}")
+        assert callable(getattr(nvp, name)) and module != name

@@ -20,22 +20,22 @@ _PUBLIC = {
     "bits_per_dim": "likelihood",
     "decode": "latents",
     "encode": "latents",
-    "export": "export",
+    "export": "saved_model",
     "interpolate": "latents",
     "join_scales": "latents",
     "load": "saving",
     "sample": "latents",
     "save": "saving",
     "split_scales": "latents",
-    "summary": "summary",
+    "summary": "architecture",
 }
 _MODULES = ("bijectors", "callbacks", "conditioners", "datasets", "flows", "runs")
 
 if TYPE_CHECKING:
     from tfp_realnvp import bijectors, callbacks, conditioners, datasets, flows, runs
+    from tfp_realnvp.architecture import summary
     from tfp_realnvp.context import Context
     from tfp_realnvp.distribution import Flow
-    from tfp_realnvp.export import export
     from tfp_realnvp.latents import (
         decode,
         encode,
@@ -46,8 +46,8 @@ if TYPE_CHECKING:
     )
     from tfp_realnvp.likelihood import bits_per_dim
     from tfp_realnvp.model import FlowModel
+    from tfp_realnvp.saved_model import export
     from tfp_realnvp.saving import load, save
-    from tfp_realnvp.summary import summary
 
 __all__ = [
     "Context",
@@ -77,10 +77,8 @@ def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"{__name__}.{name}")
     if name in _PUBLIC:
-        value = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
-        # Importing a submodule binds its name here; a function of the same name must win.
-        globals()[name] = value
-        return value
+        # No module may share the name of what it defines: importing it would bind the module here.
+        return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

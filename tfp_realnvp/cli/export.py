@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     from tfp_realnvp import saving
-    from tfp_realnvp.export import export
+    from tfp_realnvp.saved_model import export
 
     path = export(
         saving.load(args.run), args.out, num_importance_samples=args.num_importance_samples

@@ -25,9 +25,9 @@ def summary(dist: Flow) -> str:
         >>> import tfp_realnvp as nvp
         >>> print(nvp.summary(nvp.flows.build("realnvp", (2,), couplings=1)))
         realnvp, event (2,), 17,026 parameters
-        member       what                              latent shape  parameters
-        standardize  Standardize                       (2,)                   0
-        coupling_0   Alternating, MLP                  (2,)              17,026
+        member         what                         latent shape  parameters
+        standardize_0  Standardize()                (2,)                   0
+        coupling_0     Alternating, MLP (128, 128)  (2,)              17,026
     """
     rows = list(_rows(dist.bijector, tuple(dist.event_shape), ""))
     header: Row = ("member", "what", "latent shape", "parameters")
