@@ -145,6 +145,44 @@ class SampleGrid(keras.callbacks.Callback):
                 tf.summary.image("samples", tf.io.decode_png(path.read_bytes())[None])
 
 
+class WithAverages(keras.callbacks.Callback):
+    """Validates, and calls other callbacks at epoch ends, with the averaged (EMA) weights.
+
+    The optimizer must have been made with `use_ema=True`; without, nothing is exchanged.
+
+    Args:
+        members: callbacks of epoch ends, called in this order.
+    """
+
+    def __init__(self, members: list[keras.callbacks.Callback]):
+        super().__init__()
+        self.members = members
+        self._swap = keras.callbacks.SwapEMAWeights()
+
+    def set_model(self, model: keras.Model) -> None:
+        """Hands the model on."""
+        super().set_model(model)
+        for callback in (self._swap, *self.members):
+            callback.set_model(model)
+
+    def on_test_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Puts the averages in."""
+        if self.model.optimizer.use_ema:
+            self._swap.on_test_begin(logs)
+
+    def on_test_end(self, logs: dict[str, Any] | None = None) -> None:
+        """Puts the weights back."""
+        if self.model.optimizer.use_ema:
+            self._swap.on_test_end(logs)
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Calls the members."""
+        self.on_test_begin()
+        for callback in self.members:
+            callback.on_epoch_end(epoch, logs)
+        self.on_test_end()
+
+
 class WallClock(keras.callbacks.Callback):
     """Counts the seconds spent training, over all resumptions."""
 

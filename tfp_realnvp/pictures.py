@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 import os
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.saving import replacing
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 def grid(images: Any, *, levels: int = 256, columns: int | None = None) -> np.ndarray:
@@ -68,14 +72,45 @@ def write_samples(
         canvas = grid(samples, levels=levels)
         write_png(path, canvas, scale=max(1, 512 // canvas.shape[0]))
         return
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     panels = [("samples", samples), *([("data", data)] if data is not None else [])]
-    figure = Figure(figsize=(4 * len(panels), 4), layout="constrained")
+    figure = _figure(width=4 * len(panels))
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (title, points) in zip(axes, panels, strict=True):
         axis.scatter(points[:, 0], points[:, 1], s=2, alpha=0.5)
         axis.set(title=title, aspect="equal")
+    _write_figure(path, figure)
+
+
+def write_curves(
+    path: str | os.PathLike[str], rows: Sequence[Mapping[str, float]], *, unit: str
+) -> None:
+    """Writes a picture of the training and validation likelihood by epoch.
+
+    Args:
+        path: a PNG file.
+        rows: one per epoch, with the keys `epoch`, `unit` and `val_` + `unit`.
+        unit: `"bits_per_dim"` or `"nats"`.
+    """
+    figure = _figure(width=6)
+    axis = figure.subplots()
+    for key, label in ((unit, "training"), (f"val_{unit}", "validation")):
+        points = [(row["epoch"], row[key]) for row in rows if key in row]
+        if points:
+            axis.plot(*zip(*points, strict=True), marker=".", label=label)
+    axis.set(xlabel="epoch", ylabel=unit.replace("_per_", "/"))
+    axis.grid(alpha=0.3)
+    axis.legend()
+    _write_figure(path, figure)
+
+
+def _figure(*, width: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, 4), layout="constrained")
+
+
+def _write_figure(path: str | os.PathLike[str], figure: Figure) -> None:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     with replacing(path) as temporary:
         FigureCanvasAgg(figure).print_png(str(temporary))

@@ -14,7 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfp_realnvp import callbacks, datasets, flows
+from tfp_realnvp import callbacks, datasets, flows, pictures
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.evaluation import evaluate
 from tfp_realnvp.model import FlowModel
@@ -37,6 +37,7 @@ class RunConfig:
         learning_rate: of Adam, at the start.
         schedule: `"constant"`, `"exponential"` (times 0.99 per epoch) or `"cosine"` (to 0).
         clip: bound of the global gradient norm; 0 for none.
+        ema: momentum of the averaged weights that are validated, saved and sampled; 0 for none.
         flip: whether images are mirrored at random.
         conditional: whether the flow is conditional on the labels.
         precision: `"float32"`, or `"bfloat16"` for the conditioners' arithmetic.
@@ -53,6 +54,7 @@ class RunConfig:
     learning_rate: float = 1e-3
     schedule: str = "constant"
     clip: float = 1.0
+    ema: float = 0.0
     flip: bool = False
     conditional: bool = False
     precision: str = "float32"
@@ -67,6 +69,10 @@ class RunConfig:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
         if not self.learning_rate > 0:
             raise ValueError(f"learning_rate must be positive, got {self.learning_rate}.")
+        if not (0 <= self.ema < 1 and self.clip >= 0):
+            raise ValueError(
+                f"ema must be in [0, 1) and clip not negative, got {self.ema} and {self.clip}."
+            )
         if self.schedule not in SCHEDULES:
             raise ValueError(f"Unknown schedule {self.schedule!r}; there are {SCHEDULES}.")
         if self.precision not in ("float32", "bfloat16"):
@@ -97,7 +103,12 @@ class RunConfig:
             )
         elif self.schedule == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(rate, self.epochs * steps_per_epoch)
-        return keras.optimizers.Adam(rate, global_clipnorm=self.clip or None)
+        return keras.optimizers.Adam(
+            rate,
+            global_clipnorm=self.clip or None,
+            use_ema=self.ema > 0,
+            ema_momentum=self.ema or 0.99,
+        )
 
 
 def train(
@@ -165,7 +176,8 @@ def train(
         data=val_x if info.levels is None else None,
     )
     # The checkpoint is last: it saves what the others have done at an epoch's end.
-    active: list[Any] = [callbacks.StopOnNaN(), log, best, samples]
+    averaged = callbacks.WithAverages([log, best, samples])
+    active: list[Any] = [callbacks.StopOnNaN(), averaged]
     if board is not None:
         active.append(keras.callbacks.TensorBoard(board, write_graph=False))
     interactive = verbose and sys.stdout.isatty()
@@ -199,11 +211,12 @@ def train(
         )
 
     if done % steps_per_epoch:  # the rest of a broken epoch, then whole ones
-        epoch = done // steps_per_epoch + 1
-        fit(done, epoch)
-        done = epoch * steps_per_epoch
+        fit(done, done // steps_per_epoch + 1)
+        # Keras has put the averages into the model at the end of this fit.
+        done = checkpoint.restore(model)
     if done < total:
         fit(done, config.epochs)
+    pictures.write_curves(out / "curves.png", log.rows, unit=model.unit)
     results = _results(config, info, load(out), wall.seconds, log.rows, result_examples)
     _write_json(out / RESULTS, results)
     return results

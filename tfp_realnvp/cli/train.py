@@ -22,6 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--learning_rate", type=float, default=1e-3, help="learning rate of Adam")
     add("--schedule", default="constant", help="constant, exponential or cosine")
     add("--clip", type=float, default=1.0, help="bound of the global gradient norm, 0 for none")
+    add("--ema", type=float, default=0.0, help="momentum of averaged weights, 0 for none")
     add("--flip", action="store_true", help="mirror images at random")
     add("--conditional", action="store_true", help="make the flow conditional on the labels")
     add("--precision", default="float32", help="float32, or bfloat16 for the conditioners")
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> None:
         learning_rate=args.learning_rate,
         schedule=args.schedule,
         clip=args.clip,
+        ema=args.ema,
         flip=args.flip,
         conditional=args.conditional,
         precision=args.precision,

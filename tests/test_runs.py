@@ -1,0 +1,209 @@
+"""Training runs: what a run directory holds, and how a broken run goes on."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import tfp_realnvp as nvp
+from tfp_realnvp import callbacks, runs
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+SMALL = {"width": 4, "couplings": 2}
+
+
+def config(**changes):
+    return runs.RunConfig(
+        **{"flow": "uva_vardeq", "epochs": 3, "batch_size": 200, "options": SMALL, **changes}
+    )
+
+
+def train(settings, out, **kwargs):
+    return runs.train(settings, out, verbose=False, tensorboard=False, **kwargs)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "whole"
+    return out, runs.train(config(), out, verbose=False, result_examples=100)
+
+
+def weights(out):
+    with np.load(out / "last.npz") as stored:
+        return {k: stored[k] for k in stored.files if not k.startswith(("states", "metrics"))}
+
+
+def assert_same_weights(out, other):
+    first, second = weights(out), weights(other)
+    assert first.keys() == second.keys()
+    for key in first:
+        np.testing.assert_array_equal(first[key], second[key], err_msg=key)
+
+
+def test_a_run_directory_is_complete(run):
+    out, results = run
+    assert json.loads((out / "results.json").read_text()) == results
+    assert results["flow"] == "uva_vardeq" and results["dataset"] == "digits"
+    assert results["split"] == "test" and results["examples"] == 100
+    assert results["bits_per_dim_8"] < results["bits_per_dim_1"]
+    for key in ("bits_per_dim_1_standard_error", "bits_per_dim_8_standard_error", "wall_seconds"):
+        assert results[key] > 0
+    assert {"parameters", "seed", "versions", "best_validation"} <= set(results)
+    rows = list(csv.DictReader((out / "log.csv").open()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    assert float(rows[-1]["val_bits_per_dim"]) < float(rows[0]["val_bits_per_dim"])
+    assert runs.read_config(out) == config()
+    assert len(list((out / "samples").glob("epoch_*.png"))) == 3
+    assert (out / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    assert list((out / "tensorboard").rglob("events*"))
+
+
+def test_the_results_are_those_of_the_best_weights(run):
+    out, results = run
+    images, _ = nvp.datasets.load_arrays("digits", "test")
+    bits = nvp.bits_per_dim(nvp.load(out), images[:100], num_importance_samples=8)
+    assert bits.mean() == pytest.approx(results["bits_per_dim_8"], abs=1e-6)
+    assert bits.std(ddof=1) / 10 == pytest.approx(
+        results["bits_per_dim_8_standard_error"], rel=1e-4
+    )
+
+
+def test_an_ended_run_resumes_to_the_same_and_goes_on_to_more_epochs(run, tmp_path):
+    out, _ = run
+    more = tmp_path / "more"
+    train(config(epochs=2), more, result_examples=50)
+    train(config(epochs=3), more, resume=True, result_examples=50)
+    assert_same_weights(out, more)
+    train(config(epochs=3), more, resume=True, result_examples=50)
+    assert_same_weights(out, more)
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_a_run_broken_in_the_middle_of_an_epoch_ends_as_the_unbroken_one(
+    tmp_path, monkeypatch, ema
+):
+    settings = config(epochs=2, schedule="cosine", ema=ema, flip=True)
+    train(settings, tmp_path / "whole", result_examples=20)
+
+    class BrokenError(Exception):
+        pass
+
+    def break_off(self, batch, logs=None):
+        if int(self.model.step.numpy()) in breaks:
+            breaks.remove(int(self.model.step.numpy()))
+            raise BrokenError
+
+    breaks = [4, 9]
+    monkeypatch.setattr(callbacks.StopOnNaN, "on_train_batch_end", break_off)
+    for _ in range(2):
+        with pytest.raises(BrokenError):
+            train(settings, tmp_path / "broken", resume=True, checkpoint_seconds=0)
+    results = train(settings, tmp_path / "broken", resume=True, result_examples=20)
+    assert not breaks
+    assert_same_weights(tmp_path / "whole", tmp_path / "broken")
+    whole = json.loads((tmp_path / "whole" / "results.json").read_text())
+    assert {**results, "wall_seconds": 0} == {**whole, "wall_seconds": 0}
+    logs = [(tmp_path / name / "log.csv").read_text() for name in ("whole", "broken")]
+    assert logs[0] == logs[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flow", ["uva_multiscale", "uva_simple"])
+def test_a_run_killed_three_times_ends_as_the_unbroken_one(tmp_path, flow):
+    width = "widths=[8,8,8]" if flow == "uva_multiscale" else "width=8"
+    command = [
+        sys.executable, str(SCRIPTS / "train.py"), "--flow", flow, "--epochs", "12",
+        "--option", width, "--test_examples", "20", "--checkpoint_seconds", "0.2", "--resume",
+    ]  # fmt: skip
+    start = time.monotonic()
+    subprocess.run([*command, "--out", str(tmp_path / "whole")], check=True, capture_output=True)
+    wall = time.monotonic() - start
+    rng = np.random.default_rng()
+    killed = 0
+    while killed < 3:
+        process = subprocess.Popen(
+            [*command, "--out", str(tmp_path / "killed")], stdout=subprocess.DEVNULL
+        )
+        try:
+            process.wait(rng.uniform(0.3, 0.7) * wall)
+            break  # it ended first
+        except subprocess.TimeoutExpired:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            killed += 1
+    assert killed > 0
+    subprocess.run([*command, "--out", str(tmp_path / "killed")], check=True, capture_output=True)
+    assert_same_weights(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_another_configuration_is_not_mixed_in(run):
+    out, _ = run
+    with pytest.raises(ValueError, match="holds a run already: go on with --resume"):
+        train(config(), out)
+    with pytest.raises(ValueError, match=r"has batch_size=200, not 100: resume it as it was begun"):
+        train(config(batch_size=100), out, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"epochs": 0}, "epochs must be at least 1, got 0"),
+        ({"learning_rate": -1.0}, r"learning_rate must be positive, got -1\.0"),
+        ({"schedule": "linear"}, "Unknown schedule 'linear'"),
+        ({"precision": "float16"}, "precision is float32 or bfloat16, got 'float16'"),
+        ({"jit": "yes"}, "jit is auto, on or off, got 'yes'"),
+        ({"ema": 1.0}, r"ema must be in \[0, 1\)"),
+    ],
+)
+def test_bad_settings(changes, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        config(**changes)
+
+
+def test_nothing_is_left_of_a_run_that_cannot_begin(tmp_path):
+    for changes in ({"flow": "resnet"}, {"dataset": "mnits"}, {"options": {"widht": 3}}):
+        with pytest.raises((ValueError, TypeError)):
+            train(config(**changes), tmp_path / "run")
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match="moons has no labels for a class-conditional flow"):
+        train(config(flow="realnvp", dataset="moons", options={}, conditional=True), tmp_path / "r")
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
+    with pytest.raises(callbacks.NotFiniteError, match=r"The loss became (nan|inf) at step \d+"):
+        train(config(learning_rate=1e9, clip=0.0), tmp_path / "run")
+
+
+@pytest.mark.parametrize("file", ["last.npz", "config.json"])
+def test_damage_in_a_run_directory_is_told(run, tmp_path, file):
+    import shutil
+
+    out = tmp_path / "run"
+    shutil.copytree(run[0], out)
+    content = (out / file).read_bytes()
+    (out / file).write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=f"{file} is damaged"):
+        train(config(epochs=4), out, resume=True)
+    assert (out / file).read_bytes() == content[: len(content) // 2]
+
+
+def test_a_vector_run(tmp_path):
+    settings = config(flow="realnvp", dataset="moons", options={"couplings": 2, "widths": [8]})
+    results = train(settings, tmp_path / "run")
+    assert np.isfinite(results["nats"]) and results["nats_standard_error"] > 0
+    assert "bits_per_dim_1" not in results
+    assert len(list((tmp_path / "run" / "samples").glob("*.png"))) == 3
+
+
+def test_a_conditional_run_in_bfloat16(tmp_path):
+    settings = config(flow="uva_simple", epochs=1, conditional=True, precision="bfloat16")
+    train(settings, tmp_path / "run", result_examples=20)
+    dist = nvp.load(tmp_path / "run")
+    assert dist.num_classes == 10 and dist.dtype == "float32"

@@ -1,0 +1,123 @@
+"""The scripts, as they are typed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
+
+
+def script(name, *args):
+    return subprocess.run(
+        [sys.executable, str(SCRIPTS / f"{name}.py"), *map(str, args)],
+        capture_output=True,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    out = tmp_path_factory.mktemp("scripts") / "run"
+    result = script(
+        "train", "--flow", "uva_simple", "--epochs", 1, "--option", "width=4", "--option",
+        "couplings=2", "--test_examples", 50, "--out", out,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return out, result
+
+
+def test_training_shows_its_progress_and_nothing_else(run):
+    out, result = run
+    assert result.stderr == ""
+    first, *lines = result.stdout.splitlines()
+    assert first == (
+        "uva_simple: 2,606 parameters, 1,297 examples of digits, 10 steps, float32, no XLA"
+    )
+    assert any(line.startswith("epoch 1  bits_per_dim") for line in lines)
+    shown = json.loads(result.stdout[result.stdout.index("\n{") :])
+    assert shown == json.loads((out / "results.json").read_text())
+
+
+def test_evaluate_needs_the_run_directory_alone(run):
+    result = script("evaluate", run[0])
+    assert (result.returncode, result.stderr) == (0, "")
+    figures = json.loads(result.stdout)
+    assert figures["examples"] == 250 and figures["split"] == "test"
+    assert figures["bits_per_dim_8_standard_error"] > 0
+
+
+def test_sample_needs_the_run_directory_alone(run, tmp_path):
+    from PIL import Image
+
+    picture = tmp_path / "new" / "samples.png"
+    result = script("sample", run[0], "--num", 9, "--temperature", 0.7, "--out", picture)
+    assert (result.returncode, result.stderr) == (0, "")
+    with Image.open(picture) as image:
+        assert image.width == image.height > 3 * 9
+
+
+def test_export_needs_the_run_directory_alone_and_serves_with_tensorflow_alone(run, tmp_path):
+    result = script("export", run[0], tmp_path / "flow")
+    assert (result.returncode, result.stderr) == (0, "")
+    check = script("check_saved_model", tmp_path / "flow")
+    assert check.returncode == 0, check.stdout + check.stderr
+    assert "0 of 1024 values come back wrong" in check.stdout
+    assert "TensorFlow alone" in check.stdout
+    again = script("export", run[0], tmp_path / "flow")
+    assert again.returncode == 2
+    assert "exists and is not empty: give another directory" in again.stderr
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "sample", "export", "check_saved_model"])
+def test_help(name):
+    result = script(name, "--help")
+    assert result.returncode == 0 and result.stdout.startswith(f"usage: {name}.py")
+    assert result.stderr == ""
+
+
+def test_help_does_not_wait_for_tensorflow():
+    code = (
+        "import sys\n"
+        "from tfp_realnvp.cli.main import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print('tensorflow' in sys.modules)\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert result.stdout.splitlines()[-1] == "False"
+    for command in ("train", "evaluate", "sample", "export"):
+        assert command in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "sentence"),
+    [
+        ("evaluate", ["nowhere"], "error: nowhere is no run directory: it has no config.json."),
+        ("sample", ["nowhere"], "error: There is no file or run directory nowhere."),
+        ("export", ["nowhere", "out"], "error: There is no file or run directory nowhere."),
+        ("check_saved_model", ["nowhere"], "error: nowhere holds no SavedModel."),
+        (
+            "train",
+            ["--flow", "uva_multscale", "--out", "unused"],
+            "error: Unknown flow 'uva_multscale'; the flows are",
+        ),
+        (
+            "train",
+            ["--flow", "uva_simple", "--option", "width", "--out", "unused"],
+            "error: An option is given as NAME=VALUE, got 'width'.",
+        ),
+    ],
+)
+def test_an_error_is_one_sentence(name, args, sentence):
+    result = script(name, *args)
+    assert result.returncode == 2 and result.stdout == ""
+    assert result.stderr.startswith(sentence) and len(result.stderr.splitlines()) == 1
+    assert not Path("unused").exists()
+
+
+def test_debug_brings_the_traceback():
+    result = script("sample", "nowhere", "--debug")
+    assert result.returncode != 0 and "Traceback" in result.stderr
