@@ -21,7 +21,7 @@ def main() -> int:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="directory of results")
-    parser.add_argument("--epochs", type=int, default=40, help="passes over the training data")
+    parser.add_argument("--epochs", type=int, default=30, help="passes over the training data")
     add_debug(parser)
     return guarded(demonstrate, parser.parse_args())
 
