@@ -116,8 +116,7 @@ def test_reestimation_of_a_multiscale_conditional_flow(images):
     )
 
 
-def test_two_replicas_normalise_by_the_whole_batch(images):
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+def test_two_replicas_normalise_by_the_whole_batch(images, strategy):
     single = nvp.FlowModel(small())
     single.compile(keras.optimizers.SGD(0.1))
     with strategy.scope():
