@@ -155,3 +155,29 @@ def test_conditional_image_flows_give_every_pixel_back(name, options):
     )
     bits = [nvp.bits_per_dim(dist, images, np.full(6, k), 1) for k in (0, 1)]
     assert (bits[0] != bits[1]).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("glow", {"width": 4, "steps": 1, "scales": 1}),
+        ("realnvp", {"width": 2, "blocks": 1, "scales": 1}),
+    ],
+)
+def test_exported_image_flows_give_every_pixel_back(name, options, tmp_path):
+    dist = nvp.flows.build(name, (4, 4, 1), levels=32, num_classes=2, **options)
+    images = np.random.default_rng(0).integers(0, 32, (6, 4, 4, 1)).astype("uint8")
+    labels = tf.constant(np.arange(6) % 2, tf.int32)
+    dist.initialize(images, labels)
+    perturb_weights(dist.bijector)
+    dist.log_prob(images, bijector_kwargs={"training": True, "labels": labels})
+    served = tf.saved_model.load(str(nvp.export(dist, tmp_path / "served"))).signatures
+    latents = served["encode"](images=tf.constant(images), labels=labels)["latents"]
+    again = served["decode"](latents=latents, labels=labels)["images"]
+    np.testing.assert_array_equal(again, images)
+    kwargs = {"noise": "per_example", "seed": (0, 0), "labels": labels}
+    np.testing.assert_allclose(
+        served["serving_default"](images=tf.constant(images), labels=labels)["log_prob"],
+        dist.log_prob(images, bijector_kwargs=kwargs),
+        rtol=FLOAT32,
+    )

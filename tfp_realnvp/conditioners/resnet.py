@@ -27,7 +27,8 @@ class ResNet(Conditioner):
     convolution of the start and one of each block's output are summed; normalization, ReLU and a
     1x1 convolution whose gain starts from 0 give the output. All convolutions are
     weight-normalised. Labels of a class-conditional flow add a learned bias per class and channel
-    after the first convolution.
+    behind each block's second normalization and the last: instance normalization would take out
+    one in front of it.
 
     With instance normalization the input is not normalised: an image's own brightness and
     contrast stay visible.
@@ -93,8 +94,11 @@ class ResNet(Conditioner):
 
         self.start_norm = norm("start", input_shape[-1])
         self.start = conv("start", 3, 2 * input_shape[-1], width)
+        self.class_biases = []
         if self.num_classes is not None:
-            self.class_bias = self.weight("class_bias", (self.num_classes, width), "zeros")
+            shape = (self.num_classes, width)
+            for place in (*(f"block_{i}" for i in range(self.blocks)), "end"):
+                self.class_biases.append(self.weight(f"{place}/class_bias", shape, "zeros"))
         self.start_skip = conv("start_skip", 1, width, width)
         self.residual = [
             (
@@ -117,18 +121,24 @@ class ResNet(Conditioner):
 
     def run(self, inputs, classes, context):
         """See `Conditioner.run`."""
+        biases = iter(self.class_biases)
+
+        def normalised(norm: Normalization, x: tf.Tensor, *, by_class: bool = False) -> tf.Tensor:
+            x = norm(x, context)
+            if by_class and classes is not None:
+                x = add_class_bias(x, classes, next(biases))
+            return tf.nn.relu(x)
+
         x = self.start_norm(inputs, context)
         if self.double_input:
             x *= 2
         x = self.start(tf.nn.relu(tf.concat([x, -x], -1)))
-        if classes is not None:
-            x = add_class_bias(x, classes, self.class_bias)
         total = self.start_skip(x)
         for first_norm, first, second_norm, second, skip in self.residual:
-            hidden = first(tf.nn.relu(first_norm(x, context)))
-            x += second(tf.nn.relu(second_norm(hidden, context)))
+            hidden = first(normalised(first_norm, x))
+            x += second(normalised(second_norm, hidden, by_class=True))
             total += skip(x)
-        return self.end(tf.nn.relu(self.end_norm(total, context)))
+        return self.end(normalised(self.end_norm, total, by_class=True))
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -56,8 +56,6 @@ class WeightNormConv:
         return x if self.bias is None else tf.nn.bias_add(x, tf.cast(self.bias.value, x.dtype))
 
 
-def add_class_bias(x: tf.Tensor, classes: tf.Tensor | None, bias: Any) -> tf.Tensor:
-    """Adds a learned bias per class and channel to `[N, H, W, C]`, if there are classes."""
-    if classes is None:
-        return x
+def add_class_bias(x: tf.Tensor, classes: tf.Tensor, bias: Any) -> tf.Tensor:
+    """Adds a learned bias `[K, C]` per class and channel to `[N, H, W, C]`."""
     return x + tf.linalg.matmul(classes, tf.cast(bias.value, x.dtype))[:, None, None, :]
