@@ -7,7 +7,13 @@ TensorShape([2, 28, 28, 1])
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
+
+# TensorFlow turns oneDNN's kernels on by itself only where the CPU has AVX512-VNNI or newer, yet
+# its float32 convolutions are 1.4 to 2 times as fast on AVX2 as well. TensorFlow reads this once,
+# when it is imported: it takes effect where this package is imported first. 0 turns them off.
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 __version__ = "0.1.0"
 
