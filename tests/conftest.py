@@ -1,14 +1,14 @@
 """Fixtures, and a quiet TensorFlow."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
+
+from tfp_realnvp.cli.main import quiet
+
+with quiet():
+    import tensorflow as tf
 
 # Two logical CPU devices, so that distribution strategies can be tested; set before first use.
 _CPU = tf.config.list_physical_devices("CPU")[0]

@@ -61,35 +61,3 @@ def mean_and_error(figures: np.ndarray) -> tuple[float, float]:
     if len(figures) < 2:
         return float(figures.mean()), float("nan")
     return float(figures.mean()), float(figures.std(ddof=1) / np.sqrt(len(figures)))
-
-
-def histogram_bits_per_dim(train: np.ndarray, images: np.ndarray, *, levels: int) -> np.ndarray:
-    """Returns the bits per dimension of images under one histogram per pixel, as a baseline.
-
-    Every pixel is independent of the others; its histogram is that of the training images, with
-    one more count for each level, so that no level is impossible.
-
-    Args:
-        train: `[M, H, W, C]` integers in `0 .. levels - 1`.
-        images: `[N, H, W, C]`, likewise.
-        levels: number of levels.
-
-    Returns:
-        `[N]` float64.
-
-    Example:
-        >>> import numpy as np
-        >>> black = np.zeros([3, 2, 2, 1], "uint8")
-        >>> histogram_bits_per_dim(black, black[:1], levels=2)  # log2(5 / 4)
-        array([0.32192809])
-    """
-    counts = np.ones([*images.shape[1:], levels])
-    for level in range(levels):
-        counts[..., level] += (train == level).sum(axis=0)
-    probabilities = counts / (len(train) + levels)
-    chosen = np.take_along_axis(
-        np.broadcast_to(probabilities, [len(images), *probabilities.shape]),
-        images[..., None].astype(np.int64),
-        axis=-1,
-    )
-    return -np.log2(chosen).reshape(len(images), -1).mean(axis=1)

@@ -63,7 +63,8 @@ def guarded(run: Callable[[argparse.Namespace], int | None], args: argparse.Name
             importlib.import_module("tensorflow_probability")
         return run(args) or 0
     except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
+        hint = ": --resume goes on from the last checkpoint" if hasattr(args, "resume") else ""
+        print(f"\nInterrupted{hint}.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 1
@@ -97,7 +98,7 @@ def _sentence(error: Exception) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences TensorFlow's start-up chatter, which C++ writes past Python's streams."""
+    """Imports TensorFlow without its start-up chatter, which C++ writes past Python's streams."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
@@ -106,7 +107,7 @@ def quiet() -> Iterator[None]:
     try:
         import tensorflow as tf
 
-        tf.config.list_logical_devices()  # the devices' own chatter
+        tf.config.list_physical_devices()  # the devices' own chatter
         yield
     finally:
         os.dup2(kept, 2)
