@@ -172,10 +172,13 @@ def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: in
     check_labels(labels, dist.num_classes, len(values), name=dist.name)
     if labels is not None:
         labels = np.broadcast_to(np.asarray(labels), [len(values)])
+    if not len(values):
+        # oneDNN's convolutions refuse an empty batch: take the shape and dtype of one row.
+        row = np.zeros([1, *values.shape[1:]], values.dtype)
+        return _in_chunks(dist, key, graph, row, None if labels is None else [0], rows)[:0]
     function = traced(dist, key, graph)
     parts = []
-    # An empty batch still goes through once, for the result's shape and dtype.
-    for start in range(0, max(len(values), 1), rows):
+    for start in range(0, len(values), rows):
         chunk_labels = None if labels is None else labels[start : start + rows]
         parts.append(function(values[start : start + rows], chunk_labels).numpy())
     return np.concatenate(parts)
