@@ -9,7 +9,15 @@ from tolerances import FLOAT32, REPLICAS
 
 import tfp_realnvp as nvp
 from tfp_realnvp import callbacks, runs
-from tfp_realnvp.bijectors import BatchNorm, ChannelHalves, Context, Coupling, TanhAffine
+from tfp_realnvp.bijectors import (
+    BatchNorm,
+    ChannelHalves,
+    Checkerboard,
+    Context,
+    Coupling,
+    Dequantization,
+    TanhAffine,
+)
 from tfp_realnvp.conditioners import ResNet
 
 TRAINING = Context(training=True)
@@ -117,10 +125,19 @@ def test_reestimation_of_a_multiscale_conditional_flow(images):
 
 
 def test_two_replicas_normalise_by_the_whole_batch(images, strategy):
-    single = nvp.FlowModel(small())
+    def model():
+        network = ResNet(width=2, blocks=1)
+        return nvp.FlowModel(
+            nvp.Flow(
+                [Dequantization(levels=8), BatchNorm(), Coupling(Checkerboard(), network)],
+                (4, 4, 1),
+            )
+        )
+
+    single = model()
     single.compile(keras.optimizers.SGD(0.1))
     with strategy.scope():
-        double = nvp.FlowModel(small())
+        double = model()
         double.compile(keras.optimizers.SGD(0.1))
     data = tf.data.Dataset.from_tensor_slices(images).batch(24)
     losses = [m.fit(data, verbose=0).history["loss"][0] for m in (single, double)]
