@@ -47,7 +47,7 @@ class Planar(FlowBijector):
         self._weights: _PlanarWeights
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        self._weights = _PlanarWeights()
+        self._weights = _PlanarWeights(name="planar_weights")
         self._weights.prepare(
             outputs=2 * event_shape[0] + 1, scope=scope.child("weights", conditioner_dtype=None)
         )
