@@ -11,12 +11,14 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from tolerances import FLOAT64, ODE
 
 import tfp_realnvp as nvp
 from tfp_realnvp.bijectors import (
     ActNorm,
     Affine,
     Alternating,
+    Autoregressive,
     BatchNorm,
     ChannelHalves,
     Channels,
@@ -27,15 +29,21 @@ from tfp_realnvp.bijectors import (
     Flatten,
     FlowBijector,
     Halves,
+    Invert,
     InvertibleConv,
     Logit,
+    MixtureLogistic,
+    NeuralODE,
+    Permutation,
+    Planar,
+    RationalQuadraticSpline,
     Rescale,
     Squeeze,
     Standardize,
     TanhAffine,
     Unsqueeze,
 )
-from tfp_realnvp.conditioners import MLP, GatedConv, GlowConv, ResNet
+from tfp_realnvp.conditioners import MADE, MLP, GatedConv, GlowConv, ResNet, Velocity
 from tfp_realnvp.context import Scope
 
 
@@ -48,6 +56,7 @@ class Case:
         shape: event shape at the data side.
         low, high: interval of the data; None for all reals.
         num_classes: of a class-conditional bijector.
+        tolerance: of log-det and round trip, looser where a solver approximates.
         no_gradient: endings of the paths of trainable variables that rightly get no gradient.
     """
 
@@ -55,6 +64,7 @@ class Case:
     shape: tuple[int, ...]
     high: float | None = None
     num_classes: int | None = None
+    tolerance: float = FLOAT64
     no_gradient: tuple[str, ...] = ()
 
     def build(self, dtype: str = "float64", *, perturb: bool = True) -> FlowBijector:
@@ -123,6 +133,18 @@ def with_statistics(bijector: FlowBijector) -> FlowBijector:
 
     bijector.build = build_and_set
     return bijector
+
+
+def made() -> MADE:
+    return MADE(widths=(8, 8))
+
+
+def spline() -> RationalQuadraticSpline:
+    return RationalQuadraticSpline(bins=4, bound=2.0)
+
+
+def ode(**options) -> NeuralODE:
+    return NeuralODE(Velocity(widths=(6,)), tolerance=1e-9, **options)
 
 
 def flow(name: str, shape: tuple[int, ...], **options) -> Callable[[], FlowBijector]:
@@ -251,7 +273,31 @@ BIJECTORS: dict[str, Case] = {
         flow("glow", (4, 4, 1), levels=4, width=4, steps=1, scales=2), (4, 4, 1), high=4.0
     ),
     "glow_vector": Case(flow("glow", (3,), steps=2, width=8), (3,)),
+    "planar": Case(Planar, VECTOR),
+    "planar_conditional": Case(Planar, (2,), num_classes=3),
+    "permutation": Case(Permutation, VECTOR),
+    "permutation_random": Case(lambda: Permutation(order="random"), VECTOR),
+    "autoregressive": Case(lambda: Autoregressive(made()), VECTOR),
+    "autoregressive_conditional": Case(lambda: Autoregressive(made()), (2,), num_classes=3),
+    "autoregressive_inverted": Case(lambda: Invert(Autoregressive(made())), VECTOR),
+    "autoregressive_spline": Case(lambda: Autoregressive(made(), transformer=spline()), (3,)),
+    "neural_ode": Case(ode, (3,), tolerance=ODE),
+    "neural_ode_conditional": Case(ode, (2,), num_classes=3, tolerance=ODE),
+    "coupling_spline": Case(lambda: Coupling(Halves(), mlp(), transformer=spline()), VECTOR),
+    "coupling_spline_checkerboard": Case(
+        lambda: Coupling(Checkerboard(), conv(), transformer=spline()), (2, 4, 1)
+    ),
+    "coupling_mixture": Case(
+        lambda: Coupling(Halves(), mlp(), transformer=MixtureLogistic(components=3)), VECTOR
+    ),
+    "coupling_mixture_checkerboard": Case(
+        lambda: Coupling(Checkerboard(), conv(), transformer=MixtureLogistic(components=2)),
+        (2, 2, 1),
+    ),
     "realnvp": Case(flow("realnvp", (3,), couplings=3, widths=(8,)), (3,)),
+    "maf": Case(flow("maf", (3,), layers=2, widths=(8,)), (3,)),
+    "iaf": Case(flow("iaf", (3,), layers=2, widths=(8,)), (3,)),
+    "nsf": Case(flow("nsf", (3,), couplings=2, hidden=(8,)), (3,)),
 }
 
 CASES = [(name, case) for name, case in BIJECTORS.items()]

@@ -21,6 +21,11 @@ FLOWS = {
     "lecture_realnvp": ((4, 4, 3), {"width": 4, "blocks": 1}),
     "glow": ((4, 4, 1), {"width": 4, "steps": 1}),
     "realnvp": ((3,), {"couplings": 2, "widths": (8,)}),
+    "planar": ((3,), {"layers": 2}),
+    "maf": ((3,), {"layers": 2, "widths": (8,)}),
+    "iaf": ((3,), {"layers": 2, "widths": (8,)}),
+    "neural_ode": ((3,), {"widths": (8,)}),
+    "nsf": ((4, 4, 1), {"widths": (4, 4, 4)}),
 }
 
 

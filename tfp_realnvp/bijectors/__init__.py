@@ -1,6 +1,7 @@
 """Bijectors for flows put together by hand: `tfb.Bijector`s with fused value and log-det."""
 
 from tfp_realnvp.bijectors.act_norm import ActNorm
+from tfp_realnvp.bijectors.autoregressive import Autoregressive
 from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.bijectors.batch_norm import BatchNorm
 from tfp_realnvp.bijectors.composition import Composition
@@ -8,8 +9,11 @@ from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import FactorOut
 from tfp_realnvp.bijectors.flatten import Flatten
+from tfp_realnvp.bijectors.invert import Invert
 from tfp_realnvp.bijectors.invertible_conv import InvertibleConv
 from tfp_realnvp.bijectors.logit import Logit
+from tfp_realnvp.bijectors.mixture_logistic import MixtureLogistic
+from tfp_realnvp.bijectors.neural_ode import NeuralODE
 from tfp_realnvp.bijectors.partitions import (
     Alternating,
     ChannelHalves,
@@ -18,7 +22,10 @@ from tfp_realnvp.bijectors.partitions import (
     Halves,
     Partition,
 )
+from tfp_realnvp.bijectors.permutation import Permutation
+from tfp_realnvp.bijectors.planar import Planar
 from tfp_realnvp.bijectors.rescale import Rescale
+from tfp_realnvp.bijectors.spline import RationalQuadraticSpline
 from tfp_realnvp.bijectors.squeeze import Squeeze, Unsqueeze
 from tfp_realnvp.bijectors.standardize import Standardize
 from tfp_realnvp.bijectors.transformers import Affine, TanhAffine, Transformer
@@ -29,6 +36,7 @@ __all__ = [
     "ActNorm",
     "Affine",
     "Alternating",
+    "Autoregressive",
     "BatchNorm",
     "ChannelHalves",
     "Channels",
@@ -41,9 +49,15 @@ __all__ = [
     "Flatten",
     "FlowBijector",
     "Halves",
+    "Invert",
     "InvertibleConv",
     "Logit",
+    "MixtureLogistic",
+    "NeuralODE",
     "Partition",
+    "Permutation",
+    "Planar",
+    "RationalQuadraticSpline",
     "Rescale",
     "Scope",
     "Squeeze",

@@ -1,0 +1,179 @@
+"""What is special in planar, continuous, spline and mixture flows: roots, traces, tails, masks."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from constructors import perturb_weights
+from tolerances import QUADRATURE
+
+import tfp_realnvp as nvp
+from tfp_realnvp.bijectors import (
+    Context,
+    MixtureLogistic,
+    NeuralODE,
+    Planar,
+    RationalQuadraticSpline,
+    Scope,
+)
+from tfp_realnvp.bijectors.root import increasing_root
+from tfp_realnvp.conditioners import Velocity
+
+DENSITIES = {
+    "planar": {"layers": 3},
+    "maf": {"layers": 2, "widths": (8,)},
+    "iaf": {"layers": 2, "widths": (8,)},
+    "neural_ode": {"widths": (8,), "tolerance": 1e-5},
+    "nsf": {"couplings": 3, "hidden": (8,)},
+}
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_density_of_a_plane_integrates_to_one(name):
+    dist = nvp.flows.build(name, (2,), dtype="float64", **DENSITIES[name])
+    perturb_weights(dist.bijector)
+    v, step = np.linspace(-5, 5, 300, retstep=True)
+    grid = np.stack(np.meshgrid(np.sinh(v), np.sinh(v)), -1).reshape(-1, 2)
+    volume = np.outer(np.cosh(v), np.cosh(v)).reshape(-1) * step**2
+    density = np.exp(tf.function(dist.log_prob)(grid))
+    assert density @ volume == pytest.approx(1, abs=QUADRATURE)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 10.0, 100.0])
+def test_planar_root_to_float_precision(dtype, scale):
+    planar = Planar()
+    planar.build((3,), Scope(dtype=dtype))
+    perturb_weights(planar, scale=scale)
+    y = tf.constant(np.random.default_rng(0).normal(size=(500, 3)) * 3, dtype)
+    x, log_det = planar.inverse_and_log_det(y)
+    again = planar.forward(tf.identity(x))
+    assert np.isfinite(log_det).all()
+    # Weights of length s turn rounding of w.y into s times as much.
+    reach = 10 * (1 + scale) ** 2 * np.finfo(dtype).eps
+    np.testing.assert_allclose(again, y, atol=20 * reach)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_root_of_a_flat_function_and_its_derivatives(dtype):
+    # x^3 + a x = t near a flat place: derivatives of the implicit function, two orders.
+    a = tf.constant(0.01, dtype)
+    target = tf.constant([-8.0, -1e-3, 0.0, 1e-3, 8.0], dtype)
+    with tf.GradientTape(persistent=True) as second:
+        second.watch([a, target])
+        with tf.GradientTape(persistent=True) as first:
+            first.watch([a, target])
+            x = increasing_root(
+                lambda x: (x**3 + a * x, 3 * x**2 + a),
+                target,
+                tf.fill(target.shape, tf.constant(-900.0, dtype)),
+                tf.fill(target.shape, tf.constant(900.0, dtype)),
+            )
+        by_target, by_a = first.gradient(x, target), first.gradient(x, a)
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(x**3 + a * x, target, rtol=8 * eps, atol=eps**2)
+    slope = 3 * x.numpy() ** 2 + a.numpy()
+    np.testing.assert_allclose(by_target, 1 / slope, rtol=100 * eps)
+    np.testing.assert_allclose(by_a, (-x.numpy() / slope).sum(), rtol=1e-4, atol=1e-3)
+    curvature = second.gradient(by_target, target)
+    np.testing.assert_allclose(curvature, -6 * x.numpy() / slope**3, rtol=1e-3, atol=1e-3)
+
+
+def test_hutchinson_is_unbiased_and_fixed_by_the_seed():
+    ode = NeuralODE(Velocity(widths=(8,)), exact_trace=False, tolerance=1e-6)
+    ode.build((3,), Scope(dtype="float64"))
+    perturb_weights(ode, scale=0.5)
+    y = np.tile(np.random.default_rng(0).normal(size=(1, 3)), (4000, 1))
+    x, log_det = ode.inverse_and_log_det(y, Context(seed=(1, 2)))
+    again = ode.inverse_and_log_det(y, Context(seed=(1, 2)))[1]
+    np.testing.assert_array_equal(log_det, again)
+    assert (log_det != ode.inverse_and_log_det(y, Context(seed=(1, 3)))[1]).numpy().any()
+    exact = NeuralODE(ode.velocity, exact_trace=True, tolerance=1e-6)
+    exact._built_for, exact._scope = ode._built_for, ode._scope
+    place, expected = exact.inverse_and_log_det(y[:1])
+    np.testing.assert_allclose(x[0], place[0], atol=1e-5)
+    error = np.std(log_det) / np.sqrt(len(y))
+    assert error > 0 and abs(np.mean(log_det) - float(expected[0])) < 4.5 * error
+    # The deterministic modes: equal rows, equal results.
+    fixed = ode.inverse_and_log_det(y[:5], Context(noise="per_example"))[1].numpy()
+    np.testing.assert_allclose(fixed, fixed[0], rtol=1e-12)
+
+
+def test_a_solver_that_does_not_arrive_says_nan():
+    ode = NeuralODE(Velocity(widths=(8,)), tolerance=1e-9, max_steps=2)
+    ode.build((2,), Scope(dtype="float64"))
+    perturb_weights(ode, scale=2.0)
+    assert np.isnan(ode.forward(np.ones([1, 2]))).all()
+
+
+TRANSFORMERS = [RationalQuadraticSpline(bins=5, bound=2.0), MixtureLogistic(components=4)]
+
+
+@pytest.mark.parametrize("transformer", TRANSFORMERS, ids=["spline", "mixture"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_transformers_are_monotone_and_finite_at_extremes(transformer, dtype):
+    rng = np.random.default_rng(0)
+    edges = [-1e4, -50, -2.0, np.nextafter(2.0, 0), 0.0, 2.0, 50, 1e4]
+    values = np.sort(np.concatenate([np.linspace(-4, 4, 41), edges]))
+    y = tf.constant(values[:, None], dtype)
+    for scale in (0.0, 1.0, 30.0):
+        parameters = rng.normal(size=(1, transformer.parameters_per_element)) * scale
+        parameters = tf.constant(np.repeat(parameters, len(y), 0), dtype)
+        for method in (transformer.inverse, transformer.forward):
+            with tf.GradientTape() as tape:
+                tape.watch([y, parameters])
+                result, log_slope = method(y, parameters)
+                loss = tf.reduce_sum(tf.sin(result)) + tf.reduce_sum(log_slope)
+            gradients = tape.gradient(loss, [y, parameters])
+            for value in (result, log_slope, *gradients):
+                assert np.isfinite(value).all()
+            # Float rounding may make neighbours equal, up to a last digit.
+            scale_of = np.maximum(1, np.abs(result[1:]))
+            assert (np.diff(result, axis=0) > -1e-4 * scale_of).all()
+        if scale == 0.0:
+            np.testing.assert_allclose(transformer.inverse(y, parameters)[0], y, 2e-5, 1e-6)
+
+
+def test_spline_is_the_identity_outside_its_interval():
+    spline = RationalQuadraticSpline(bins=4, bound=2.0)
+    parameters = tf.constant(np.random.default_rng(0).normal(size=(4, 11)) * 5)
+    y = tf.constant([[-2.0], [2.0], [7.0], [-1e6]], tf.float64)
+    for method in (spline.inverse, spline.forward):
+        result, log_slope = method(y, parameters)
+        np.testing.assert_array_equal(result, y)
+        np.testing.assert_array_equal(log_slope, np.zeros([4, 1]))
+
+
+def test_mixture_gradient_by_finite_differences():
+    mixture = MixtureLogistic(components=3)
+    rng = np.random.default_rng(0)
+    x = tf.constant(rng.normal(size=(4, 2)))
+    parameters = tf.constant(rng.normal(size=(4, 22)))
+    direction = rng.normal(size=(4, 22))
+
+    def value(parameters):
+        y, log_slope = mixture.forward(x, parameters)
+        return tf.reduce_sum(tf.sin(y) + tf.square(log_slope))
+
+    with tf.GradientTape() as tape:
+        tape.watch(parameters)
+        loss = value(parameters)
+    slope = float(tf.reduce_sum(tape.gradient(loss, parameters) * direction))
+    small = 1e-6
+    ends = [float(value(parameters + sign * small * direction)) for sign in (1, -1)]
+    assert slope == pytest.approx((ends[0] - ends[1]) / (2 * small), rel=1e-5)
+
+
+@pytest.mark.parametrize("name", DENSITIES)
+def test_exported_vectors_round_trip(name, tmp_path):
+    dist = nvp.flows.build(name, (2,), num_classes=2, **DENSITIES[name])
+    perturb_weights(dist.bijector)
+    x = np.random.default_rng(0).normal(size=(5, 2)).astype("float32")
+    labels = tf.constant([0, 1, 0, 1, 1])
+    served = tf.saved_model.load(str(nvp.export(dist, tmp_path / "flow"))).signatures
+    z = served["encode"](x=tf.constant(x), labels=labels)["latents"]
+    np.testing.assert_allclose(served["decode"](latents=z, labels=labels)["x"], x, atol=2e-5)
+    expected = dist.log_prob(x, bijector_kwargs={"labels": labels})
+    got = served["serving_default"](x=tf.constant(x), labels=labels)["log_prob"]
+    np.testing.assert_allclose(got, expected, atol=1e-3)
+    other = dist.log_prob(x, bijector_kwargs={"labels": 1 - labels})
+    assert (np.abs(expected - other) > 1e-5).all()
