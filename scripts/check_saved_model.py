@@ -17,9 +17,14 @@ def main() -> int:
         print(f"error: {args.directory} holds no SavedModel.", file=sys.stderr)
         return 2
 
+    # TensorFlow's start-up chatter is written past Python's streams.
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
     import numpy as np
     import tensorflow as tf
 
+    tf.config.list_logical_devices()
+    os.dup2(stderr, 2)
     signatures = tf.saved_model.load(args.directory).signatures
     seed, count = tf.constant([0, 1]), tf.constant(args.num)
     given = {}

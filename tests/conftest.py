@@ -1,14 +1,14 @@
 """Fixtures, and a quiet TensorFlow."""
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 from pathlib import Path
 
 import numpy as np
 import pytest
-import tensorflow as tf
+
+from tfp_realnvp.cli.main import quiet
+
+with quiet():
+    import tensorflow as tf
 
 # Two logical CPU devices, so that distribution strategies can be tested; set before first use.
 _CPU = tf.config.list_physical_devices("CPU")[0]
@@ -33,3 +33,9 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("the reference data beside the repository are not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def strategy():
+    """Two replicas; one strategy for all tests: the collectives of two get in each other's way."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

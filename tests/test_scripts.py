@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tfp_realnvp.cli.main import main
+
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
 
@@ -41,10 +43,11 @@ def test_training_shows_its_progress_and_nothing_else(run):
     assert shown == json.loads((out / "results.json").read_text())
 
 
-def test_evaluate_needs_the_run_directory_alone(run):
-    result = script("evaluate", run[0])
-    assert (result.returncode, result.stderr) == (0, "")
-    figures = json.loads(result.stdout)
+def test_evaluate_needs_the_run_directory_alone(run, capsys):
+    assert main([str(run[0])], command="evaluate") == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    figures = json.loads(captured.out)
     assert figures["examples"] == 250 and figures["split"] == "test"
     assert figures["bits_per_dim_8_standard_error"] > 0
 
@@ -53,25 +56,27 @@ def test_sample_needs_the_run_directory_alone(run, tmp_path):
     from PIL import Image
 
     picture = tmp_path / "new" / "samples.png"
-    result = script("sample", run[0], "--num", 9, "--temperature", 0.7, "--out", picture)
-    assert (result.returncode, result.stderr) == (0, "")
+    arguments = [str(run[0]), "--num", "9", "--temperature", "0.7", "--out", str(picture)]
+    assert main(arguments, command="sample") == 0
     with Image.open(picture) as image:
         assert image.width == image.height > 3 * 9
 
 
-def test_export_needs_the_run_directory_alone_and_serves_with_tensorflow_alone(run, tmp_path):
-    result = script("export", run[0], tmp_path / "flow")
-    assert (result.returncode, result.stderr) == (0, "")
+def test_export_needs_the_run_directory_alone_and_serves_with_tensorflow_alone(
+    run, tmp_path, capsys
+):
+    assert main([str(run[0]), str(tmp_path / "flow")], command="export") == 0
     check = script("check_saved_model", tmp_path / "flow")
     assert check.returncode == 0, check.stdout + check.stderr
     assert "0 of 1024 values come back wrong" in check.stdout
     assert "TensorFlow alone" in check.stdout
-    again = script("export", run[0], tmp_path / "flow")
-    assert again.returncode == 2
-    assert "exists and is not empty: give another directory" in again.stderr
+    assert main([str(run[0]), str(tmp_path / "flow")], command="export") == 2
+    assert "exists and is not empty: give another directory" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "sample", "export", "check_saved_model"])
+@pytest.mark.parametrize(
+    "name", ["train", "evaluate", "sample", "export", "demo", "check_saved_model"]
+)
 def test_help(name):
     result = script(name, "--help")
     assert result.returncode == 0 and result.stdout.startswith(f"usage: {name}.py")
@@ -98,7 +103,6 @@ def test_help_does_not_wait_for_tensorflow():
         ("evaluate", ["nowhere"], "error: nowhere is no run directory: it has no config.json."),
         ("sample", ["nowhere"], "error: There is no file or run directory nowhere."),
         ("export", ["nowhere", "out"], "error: There is no file or run directory nowhere."),
-        ("check_saved_model", ["nowhere"], "error: nowhere holds no SavedModel."),
         (
             "train",
             ["--flow", "uva_multscale", "--out", "unused"],
@@ -111,13 +115,20 @@ def test_help_does_not_wait_for_tensorflow():
         ),
     ],
 )
-def test_an_error_is_one_sentence(name, args, sentence):
-    result = script(name, *args)
-    assert result.returncode == 2 and result.stdout == ""
-    assert result.stderr.startswith(sentence) and len(result.stderr.splitlines()) == 1
+def test_an_error_is_one_sentence(name, args, sentence, capsys):
+    assert main(args, command=name) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(sentence) and len(captured.err.splitlines()) == 1
     assert not Path("unused").exists()
 
 
+def test_no_saved_model_is_told():
+    result = script("check_saved_model", "nowhere")
+    assert result.returncode == 2
+    assert result.stderr == "error: nowhere holds no SavedModel.\n"
+
+
 def test_debug_brings_the_traceback():
-    result = script("sample", "nowhere", "--debug")
-    assert result.returncode != 0 and "Traceback" in result.stderr
+    with pytest.raises(FileNotFoundError, match="There is no file or run directory nowhere"):
+        main(["nowhere", "--debug"], command="sample")

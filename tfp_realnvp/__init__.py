@@ -30,15 +30,16 @@ _PUBLIC = {
     "interpolate": "latents",
     "join_scales": "latents",
     "load": "saving",
+    "reestimate_statistics": "statistics",
     "sample": "latents",
     "save": "saving",
     "split_scales": "latents",
     "summary": "architecture",
 }
-_MODULES = ("bijectors", "callbacks", "conditioners", "datasets", "flows", "runs")
+_MODULES = ("baselines", "bijectors", "callbacks", "conditioners", "datasets", "flows", "runs")
 
 if TYPE_CHECKING:
-    from tfp_realnvp import bijectors, callbacks, conditioners, datasets, flows, runs
+    from tfp_realnvp import baselines, bijectors, callbacks, conditioners, datasets, flows, runs
     from tfp_realnvp.architecture import summary
     from tfp_realnvp.context import Context
     from tfp_realnvp.distribution import Flow
@@ -54,11 +55,13 @@ if TYPE_CHECKING:
     from tfp_realnvp.model import FlowModel
     from tfp_realnvp.saved_model import export
     from tfp_realnvp.saving import load, save
+    from tfp_realnvp.statistics import reestimate_statistics
 
 __all__ = [
     "Context",
     "Flow",
     "FlowModel",
+    "baselines",
     "bijectors",
     "bits_per_dim",
     "callbacks",
@@ -71,6 +74,7 @@ __all__ = [
     "interpolate",
     "join_scales",
     "load",
+    "reestimate_statistics",
     "runs",
     "sample",
     "save",

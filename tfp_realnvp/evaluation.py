@@ -52,6 +52,12 @@ def evaluate(
         nats = -log_prob(dist, x, labels, num_importance_samples=k, seed=seed)
         figures = nats.astype(np.float64) / nats_per_unit(dist)
         name = "nats" if dist.levels is None else f"bits_per_dim_{k}"
-        result[name] = float(figures.mean())
-        result[f"{name}_standard_error"] = float(figures.std(ddof=1) / np.sqrt(len(figures)))
+        result[name], result[f"{name}_standard_error"] = mean_and_error(figures)
     return result
+
+
+def mean_and_error(figures: np.ndarray) -> tuple[float, float]:
+    """Returns the mean of figures `[N]` and its standard error (NaN for one figure)."""
+    if len(figures) < 2:
+        return float(figures.mean()), float("nan")
+    return float(figures.mean()), float(figures.std(ddof=1) / np.sqrt(len(figures)))

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import platform
-import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -180,9 +179,10 @@ def train(
     active: list[Any] = [callbacks.StopOnNaN(), averaged]
     if board is not None:
         active.append(keras.callbacks.TensorBoard(board, write_graph=False))
-    interactive = verbose and sys.stdout.isatty()
-    if verbose and not interactive:
-        active.append(callbacks.ProgressLines(steps=total, batch_size=batch_size))
+    if verbose:
+        active.append(
+            callbacks.Progress(steps=total, steps_per_epoch=steps_per_epoch, batch_size=batch_size)
+        )
     active += [wall, checkpoint]
     if verbose:
         _announce(config, dist, model, len(x), done, total)
@@ -207,7 +207,7 @@ def train(
             steps_per_epoch=steps_per_epoch - offset,
             shuffle=False,  # the stream is shuffled already
             callbacks=active,
-            verbose=1 if interactive else 0,
+            verbose=0,
         )
 
     if done % steps_per_epoch:  # the rest of a broken epoch, then whole ones

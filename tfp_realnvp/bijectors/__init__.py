@@ -1,28 +1,36 @@
 """Bijectors for flows put together by hand: `tfb.Bijector`s with fused value and log-det."""
 
+from tfp_realnvp.bijectors.act_norm import ActNorm
 from tfp_realnvp.bijectors.base import FlowBijector
+from tfp_realnvp.bijectors.batch_norm import BatchNorm
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import FactorOut
 from tfp_realnvp.bijectors.flatten import Flatten
+from tfp_realnvp.bijectors.invertible_conv import InvertibleConv
 from tfp_realnvp.bijectors.logit import Logit
 from tfp_realnvp.bijectors.partitions import (
     Alternating,
+    ChannelHalves,
     Channels,
     Checkerboard,
     Halves,
     Partition,
 )
-from tfp_realnvp.bijectors.squeeze import Squeeze
+from tfp_realnvp.bijectors.rescale import Rescale
+from tfp_realnvp.bijectors.squeeze import Squeeze, Unsqueeze
 from tfp_realnvp.bijectors.standardize import Standardize
-from tfp_realnvp.bijectors.transformers import Affine, Transformer
+from tfp_realnvp.bijectors.transformers import Affine, TanhAffine, Transformer
 from tfp_realnvp.bijectors.variational_dequantization import VariationalDequantization
 from tfp_realnvp.context import Context, Scope
 
 __all__ = [
+    "ActNorm",
     "Affine",
     "Alternating",
+    "BatchNorm",
+    "ChannelHalves",
     "Channels",
     "Checkerboard",
     "Composition",
@@ -33,11 +41,15 @@ __all__ = [
     "Flatten",
     "FlowBijector",
     "Halves",
+    "InvertibleConv",
     "Logit",
     "Partition",
+    "Rescale",
     "Scope",
     "Squeeze",
     "Standardize",
+    "TanhAffine",
     "Transformer",
+    "Unsqueeze",
     "VariationalDequantization",
 ]

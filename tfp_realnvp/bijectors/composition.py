@@ -82,6 +82,8 @@ class Composition(FlowBijector):
         for bijector in self.bijectors:
             if getattr(bijector, "needs_data", False):
                 bijector._initialize(y, context)
+            if not self.needs_data:
+                return
             y = (
                 bijector.inverse_and_log_det(y, context)[0]
                 if isinstance(bijector, FlowBijector)

@@ -6,7 +6,7 @@ import argparse
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 COMMANDS = ("train", "evaluate", "sample", "export")
@@ -45,12 +45,26 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
         parser.description = _module(command).DESCRIPTION
         _fill(parser, command)
     args = parser.parse_args(argv)
+    return guarded(_module(command or args.command).run, args)
+
+
+def guarded(run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
+    """Runs a command on a clean screen: errors are one sentence, unless `args.debug` is set.
+
+    Args:
+        run: what to run.
+        args: its arguments, with `debug` among them.
+
+    Returns:
+        The exit status.
+    """
     try:
         with quiet():
             importlib.import_module("tensorflow_probability")
-        return _module(command or args.command).run(args) or 0
+        return run(args) or 0
     except KeyboardInterrupt:
-        print("\nInterrupted.", file=sys.stderr)
+        hint = ": --resume goes on from the last checkpoint" if hasattr(args, "resume") else ""
+        print(f"\nInterrupted{hint}.", file=sys.stderr)
         return 130
     except BrokenPipeError:
         return 1
@@ -63,6 +77,11 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
 
 def _fill(parser: argparse.ArgumentParser, command: str) -> None:
     _module(command).add_arguments(parser)
+    add_debug(parser)
+
+
+def add_debug(parser: argparse.ArgumentParser) -> None:
+    """Adds the argument that every command has."""
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
 
 
@@ -79,7 +98,7 @@ def _sentence(error: Exception) -> str:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Silences TensorFlow's start-up chatter, which C++ writes past Python's streams."""
+    """Imports TensorFlow without its start-up chatter, which C++ writes past Python's streams."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     sys.stderr.flush()
     kept = os.dup(2)
@@ -88,7 +107,7 @@ def quiet() -> Iterator[None]:
     try:
         import tensorflow as tf
 
-        tf.config.list_logical_devices()  # the devices' own chatter
+        tf.config.list_physical_devices()  # the devices' own chatter
         yield
     finally:
         os.dup2(kept, 2)

@@ -2,6 +2,8 @@
 
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.gated_conv import GatedConv
+from tfp_realnvp.conditioners.glow_conv import GlowConv
 from tfp_realnvp.conditioners.mlp import MLP
+from tfp_realnvp.conditioners.resnet import ResNet
 
-__all__ = ["MLP", "Conditioner", "GatedConv"]
+__all__ = ["MLP", "Conditioner", "GatedConv", "GlowConv", "ResNet"]
