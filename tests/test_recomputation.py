@@ -49,7 +49,9 @@ def test_the_option_is_part_of_the_configuration():
     assert nvp.Flow.from_config(dist.get_config()).get_config()["recompute"] is True
 
 
-@pytest.mark.parametrize("jit", [False, True], ids=["no_xla", "xla"])
+@pytest.mark.parametrize(
+    "jit", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["no_xla", "xla"]
+)
 def test_trains_with_fit(jit):
     dist = nvp.flows.build("uva_simple", SHAPE, levels=8, width=4, couplings=2, recompute=True)
     model = nvp.FlowModel(dist)

@@ -46,8 +46,8 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
             None for `dtype`.
         num_classes: number of classes of a class-conditional flow, or None.
         recompute: whether the gradient of `log_prob` recomputes the couplings' activations from
-            their outputs instead of keeping them: memory hardly grows with depth, and a training
-            step takes about 1.6 times as long.
+            their outputs instead of keeping them: less memory, and two more runs of every
+            conditioner in a training step.
         name: name of the distribution.
 
     Raises:
