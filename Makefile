@@ -9,7 +9,7 @@ DEV = $(VENV)/.installed-dev
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test slow lint format clean
+.PHONY: help install bench demo test slow lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ $(DEV): $(INSTALLED)
 
 demo: $(INSTALLED)  ## Train a flow on embedded data, evaluate, sample, export, reload
 	@$(BIN)/python scripts/demo.py --out runs/demo
+
+bench: $(INSTALLED)  ## Time uva_multiscale; PEERS="--peer SCRIPT --peer_python PATH" beside others
+	$(BIN)/python benchmarks/run.py $(PEERS)
 
 test: $(DEV)  ## Run the tests (the slow ones apart)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)

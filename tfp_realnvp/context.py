@@ -92,6 +92,7 @@ class Scope:
         conditioner_dtype: dtype policy of the conditioners; None for `dtype`.
         num_classes: number of classes of a class-conditional flow, or None.
         condition_channels: channels of `Context.condition`, 0 where there is none.
+        recompute: whether the backward pass of couplings recomputes activations.
     """
 
     path: str = "flow"
@@ -100,6 +101,7 @@ class Scope:
     conditioner_dtype: str | None = None
     num_classes: int | None = None
     condition_channels: int = 0
+    recompute: bool = False
 
     def child(self, name: str, **changes: Any) -> Scope:
         """Returns the scope of a member called `name`."""

@@ -45,6 +45,9 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         conditioner_dtype: Keras dtype policy of the conditioners, such as `"mixed_bfloat16"`;
             None for `dtype`.
         num_classes: number of classes of a class-conditional flow, or None.
+        recompute: whether the gradient of `log_prob` recomputes the couplings' activations from
+            their outputs instead of keeping them: less memory, and two more runs of every
+            conditioner in a training step.
         name: name of the distribution.
 
     Raises:
@@ -72,6 +75,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         dtype: str = "float32",
         conditioner_dtype: str | None = None,
         num_classes: int | None = None,
+        recompute: bool = False,
         name: str = "flow",
     ):
         parameters = dict(locals())
@@ -85,6 +89,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
             dtype=tf.as_dtype(dtype).name,
             conditioner_dtype=conditioner_dtype,
             num_classes=num_classes,
+            recompute=recompute,
         )
         bijector.build(shape, scope)
         base = tfd.Sample(
@@ -94,6 +99,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         self._seed = seed
         self._conditioner_dtype = conditioner_dtype
         self._num_classes = num_classes
+        self._recompute = recompute
         self._flow_event_shape = self._no_dependency(shape)
         #: Graphs traced of this flow, by name; see `tfp_realnvp.tracing`.
         self.graphs = self._no_dependency({})
@@ -212,6 +218,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
             "dtype": self.dtype.name,
             "conditioner_dtype": self._conditioner_dtype,
             "num_classes": self._num_classes,
+            "recompute": self._recompute,
             "name": self.name.rstrip("/"),
         }
 

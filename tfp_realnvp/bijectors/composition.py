@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape, snake_case
+from tfp_realnvp.bijectors.recomputation import inverse_recomputing, is_recomputable
 from tfp_realnvp.context import Scope
 
 
@@ -109,8 +111,11 @@ class Composition(FlowBijector):
 
     def _inverse_and_log_det(self, y, context):
         total = None
-        for bijector in self.bijectors:
-            if isinstance(bijector, FlowBijector):
+        for run in self._runs():
+            bijector = run[0]
+            if len(run) > 1:
+                y, log_det = inverse_recomputing(run, y, context)
+            elif isinstance(bijector, FlowBijector):
                 y, log_det = bijector._inverse_and_log_det(y, context)
             else:
                 ndims, data = y.shape.rank - 1, y
@@ -118,6 +123,16 @@ class Composition(FlowBijector):
                 log_det = bijector.inverse_log_det_jacobian(data, event_ndims=ndims)
             total = log_det if total is None else total + log_det
         return y, total
+
+    def _runs(self) -> list[list[Any]]:
+        """Returns the members one by one, but runs of couplings to recompute together."""
+        if not self._scope.recompute:
+            return [[bijector] for bijector in self.bijectors]
+        runs: list[list[Any]] = []
+        for recomputable, group in itertools.groupby(self.bijectors, is_recomputable):
+            members = list(group)
+            runs.extend([members] if recomputable else [[bijector] for bijector in members])
+        return runs
 
     def _forward_and_log_det(self, x, context):
         total = None

@@ -25,7 +25,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--ema", type=float, default=0.0, help="momentum of averaged weights, 0 for none")
     add("--flip", action="store_true", help="mirror images at random")
     add("--conditional", action="store_true", help="make the flow conditional on the labels")
-    add("--precision", default="float32", help="float32, or bfloat16 for the conditioners")
+    add(
+        "--precision",
+        default="auto",
+        help="float32, bfloat16 for the conditioners, or auto (bfloat16 on a CPU that has it)",
+    )
     add("--jit", default="auto", help="XLA: auto (on a GPU), on or off")
     add(
         "--option",
@@ -41,6 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     from tfp_realnvp import runs
+    from tfp_realnvp.precision import best_precision
 
     config = runs.RunConfig(
         flow=args.flow,
@@ -54,7 +59,7 @@ def run(args: argparse.Namespace) -> None:
         ema=args.ema,
         flip=args.flip,
         conditional=args.conditional,
-        precision=args.precision,
+        precision=best_precision() if args.precision == "auto" else args.precision,
         jit=args.jit,
         seed=args.seed,
         options=dict(_option(text) for text in args.option),

@@ -68,6 +68,7 @@ def build(
     levels: int = 256,
     num_classes: int | None = None,
     conditioner_dtype: str | None = None,
+    recompute: bool = False,
     **options: Any,
 ) -> Flow:
     """Builds a named flow.
@@ -80,6 +81,7 @@ def build(
         levels: number of integer levels of images; vectors ignore it.
         num_classes: makes the flow conditional on this many classes.
         conditioner_dtype: Keras dtype policy of the conditioners, such as `"mixed_bfloat16"`.
+        recompute: saves memory in training; see `nvp.Flow`.
         **options: options of that flow; see `options(name)`.
 
     Returns:
@@ -112,6 +114,7 @@ def build(
         dtype=dtype,
         conditioner_dtype=conditioner_dtype,
         num_classes=num_classes,
+        recompute=recompute,
         name=name,
     )
 
