@@ -11,11 +11,13 @@ from collections.abc import Callable
 import keras
 import numpy as np
 import tensorflow as tf
+from tolerances import FLOAT64, ODE
 
 import tfp_realnvp as nvp
 from tfp_realnvp.bijectors import (
     Affine,
     Alternating,
+    Autoregressive,
     Channels,
     Checkerboard,
     Composition,
@@ -24,11 +26,17 @@ from tfp_realnvp.bijectors import (
     Flatten,
     FlowBijector,
     Halves,
+    Invert,
     Logit,
+    MixtureLogistic,
+    NeuralODE,
+    Permutation,
+    Planar,
+    RationalQuadraticSpline,
     Squeeze,
     Standardize,
 )
-from tfp_realnvp.conditioners import MLP, GatedConv
+from tfp_realnvp.conditioners import MADE, MLP, GatedConv, Velocity
 from tfp_realnvp.context import Scope
 
 
@@ -41,6 +49,7 @@ class Case:
         shape: event shape at the data side.
         low, high: interval of the data; None for all reals.
         num_classes: of a class-conditional bijector.
+        tolerance: of log-det and round trip, looser where a solver approximates.
         no_gradient: endings of the paths of trainable variables that rightly get no gradient.
     """
 
@@ -48,6 +57,7 @@ class Case:
     shape: tuple[int, ...]
     high: float | None = None
     num_classes: int | None = None
+    tolerance: float = FLOAT64
     no_gradient: tuple[str, ...] = ()
 
     def build(self, dtype: str = "float64", *, perturb: bool = True) -> FlowBijector:
@@ -90,6 +100,18 @@ def conv(width: int = 4) -> GatedConv:
 
 def mlp() -> MLP:
     return MLP(widths=(8, 8))
+
+
+def made() -> MADE:
+    return MADE(widths=(8, 8))
+
+
+def spline() -> RationalQuadraticSpline:
+    return RationalQuadraticSpline(bins=4, bound=2.0)
+
+
+def ode(**options) -> NeuralODE:
+    return NeuralODE(Velocity(widths=(6,)), tolerance=1e-9, **options)
 
 
 def flow(name: str, shape: tuple[int, ...], **options) -> Callable[[], FlowBijector]:
@@ -158,7 +180,32 @@ BIJECTORS: dict[str, Case] = {
     "uva_multiscale": Case(
         flow("uva_multiscale", (4, 4, 1), levels=4, widths=(4, 4, 4)), (4, 4, 1), high=4.0
     ),
+    "planar": Case(Planar, VECTOR),
+    "planar_conditional": Case(Planar, (2,), num_classes=3),
+    "permutation": Case(Permutation, VECTOR),
+    "permutation_random": Case(lambda: Permutation(order="random"), VECTOR),
+    "autoregressive": Case(lambda: Autoregressive(made()), VECTOR),
+    "autoregressive_conditional": Case(lambda: Autoregressive(made()), (2,), num_classes=3),
+    "autoregressive_inverted": Case(lambda: Invert(Autoregressive(made())), VECTOR),
+    "autoregressive_spline": Case(lambda: Autoregressive(made(), transformer=spline()), (3,)),
+    "neural_ode": Case(ode, (3,), tolerance=ODE),
+    "neural_ode_conditional": Case(ode, (2,), num_classes=3, tolerance=ODE),
+    "coupling_spline": Case(lambda: Coupling(Halves(), mlp(), transformer=spline()), VECTOR),
+    "coupling_spline_checkerboard": Case(
+        lambda: Coupling(Checkerboard(), conv(), transformer=spline()), (2, 4, 1)
+    ),
+    "coupling_mixture": Case(
+        lambda: Coupling(Halves(), mlp(), transformer=MixtureLogistic(components=3)), VECTOR
+    ),
+    "coupling_mixture_checkerboard": Case(
+        lambda: Coupling(Checkerboard(), conv(), transformer=MixtureLogistic(components=2)),
+        (2, 2, 1),
+    ),
     "realnvp": Case(flow("realnvp", (3,), couplings=3, widths=(8,)), (3,)),
+    "maf": Case(flow("maf", (3,), layers=2, widths=(8,)), (3,)),
+    "iaf": Case(flow("iaf", (3,), layers=2, widths=(8,)), (3,)),
+    "nsf": Case(flow("nsf", (3,), couplings=2, hidden=(8,)), (3,)),
+    "nsf_images": Case(flow("nsf", (4, 4, 1), levels=4, widths=(4, 4, 4)), (4, 4, 1), high=4.0),
 }
 
 CASES = [(name, case) for name, case in BIJECTORS.items()]

@@ -14,3 +14,5 @@ GOLDEN_LOG_DET = 5e-3
 REPLICAS = 1e-5
 # Total mass of a density by the midpoint rule.
 QUADRATURE = 1e-3
+# An adaptive solver of step error 1e-9 against the derivative of what it computes.
+ODE = 1e-7

@@ -1,12 +1,16 @@
 """Bijectors for flows put together by hand: `tfb.Bijector`s with fused value and log-det."""
 
+from tfp_realnvp.bijectors.autoregressive import Autoregressive
 from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import FactorOut
 from tfp_realnvp.bijectors.flatten import Flatten
+from tfp_realnvp.bijectors.invert import Invert
 from tfp_realnvp.bijectors.logit import Logit
+from tfp_realnvp.bijectors.mixture_logistic import MixtureLogistic
+from tfp_realnvp.bijectors.neural_ode import NeuralODE
 from tfp_realnvp.bijectors.partitions import (
     Alternating,
     Channels,
@@ -14,6 +18,9 @@ from tfp_realnvp.bijectors.partitions import (
     Halves,
     Partition,
 )
+from tfp_realnvp.bijectors.permutation import Permutation
+from tfp_realnvp.bijectors.planar import Planar
+from tfp_realnvp.bijectors.spline import RationalQuadraticSpline
 from tfp_realnvp.bijectors.squeeze import Squeeze
 from tfp_realnvp.bijectors.standardize import Standardize
 from tfp_realnvp.bijectors.transformers import Affine, Transformer
@@ -23,6 +30,7 @@ from tfp_realnvp.context import Context, Scope
 __all__ = [
     "Affine",
     "Alternating",
+    "Autoregressive",
     "Channels",
     "Checkerboard",
     "Composition",
@@ -33,8 +41,14 @@ __all__ = [
     "Flatten",
     "FlowBijector",
     "Halves",
+    "Invert",
     "Logit",
+    "MixtureLogistic",
+    "NeuralODE",
     "Partition",
+    "Permutation",
+    "Planar",
+    "RationalQuadraticSpline",
     "Scope",
     "Squeeze",
     "Standardize",

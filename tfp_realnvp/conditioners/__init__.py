@@ -2,6 +2,8 @@
 
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.gated_conv import GatedConv
+from tfp_realnvp.conditioners.made import MADE
 from tfp_realnvp.conditioners.mlp import MLP
+from tfp_realnvp.conditioners.velocity import Velocity
 
-__all__ = ["MLP", "Conditioner", "GatedConv"]
+__all__ = ["MADE", "MLP", "Conditioner", "GatedConv", "Velocity"]

@@ -1,6 +1,17 @@
 """Flows by name: `build("uva_multiscale", (28, 28, 1))`."""
 
-from tfp_realnvp.flows import realnvp, uva
+from tfp_realnvp.flows import autoregressive, neural_ode, nsf, planar, realnvp, uva
 from tfp_realnvp.flows.registry import build, names, options, register
 
-__all__ = ["build", "names", "options", "realnvp", "register", "uva"]
+__all__ = [
+    "autoregressive",
+    "build",
+    "names",
+    "neural_ode",
+    "nsf",
+    "options",
+    "planar",
+    "realnvp",
+    "register",
+    "uva",
+]

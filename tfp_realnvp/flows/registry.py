@@ -136,3 +136,14 @@ def require_image(name: str, shape: tuple[int, ...], *, divisor: int = 1) -> Non
         raise ValueError(
             f"{name} needs height and width to be multiples of {divisor}, got {shape}."
         )
+
+
+def require_vector(name: str, shape: tuple[int, ...], *, least: int = 2) -> None:
+    """Checks that an event is a vector of at least `least` dimensions.
+
+    Raises:
+        ValueError: it is not.
+    """
+    if len(shape) != 1 or shape[0] < least:
+        size = "1 dimension" if least == 1 else f"{least} dimensions"
+        raise ValueError(f"{name} models vectors of at least {size}, got event shape {shape}.")

@@ -1,0 +1,105 @@
+"""The velocity field of a continuous flow: a smooth network of place and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.context import Context
+
+
+class Velocity(Conditioner):
+    """Dense layers with tanh between them and a zero-initialised end, of place and time.
+
+    The input is `[N, D + 1]`, the time last. `with_tangents` also pushes directions of place
+    forward through the network, layer by layer: the derivative along them comes with the value.
+
+    Labels of a class-conditional flow enter as one-hot inputs.
+
+    Args:
+        widths: widths of the hidden layers.
+        outputs: D; None to let the bijector say.
+        **kwargs: see `keras.layers.Layer`.
+
+    Raises:
+        ValueError: a width is not positive.
+
+    Example:
+        >>> import numpy as np
+        >>> from tfp_realnvp.conditioners import Velocity
+        >>> Velocity(widths=(8,), outputs=2)(np.ones([5, 3], "float32")).shape
+        TensorShape([5, 2])
+    """
+
+    def __init__(
+        self, *, widths: Sequence[int] = (64, 64), outputs: int | None = None, **kwargs: Any
+    ):
+        super().__init__(outputs=outputs, **kwargs)
+        if any(width < 1 for width in widths):
+            raise ValueError(f"A velocity field needs positive widths, got {tuple(widths)}.")
+        self.widths = tuple(widths)
+
+    def build(self, input_shape):
+        """Creates kernels and biases."""
+        sizes = [input_shape[-1] + (self.num_classes or 0), *self.widths]
+        self.hidden = [
+            (
+                self.weight(f"dense_{i}/kernel", (size, width), "glorot_normal"),
+                self.weight(f"dense_{i}/bias", (width,), "zeros"),
+            )
+            for i, (size, width) in enumerate(zip(sizes, self.widths, strict=False))
+        ]
+        self.end_kernel = self.weight("end/kernel", (sizes[-1], self.known_outputs()), "zeros")
+        self.end_bias = self.weight("end/bias", (self.known_outputs(),), "zeros")
+        self.built = True
+
+    def run(self, inputs, classes, context):
+        """See `Conditioner.run`."""
+        return self._push(inputs, None, classes)[0]
+
+    def with_tangents(
+        self, place: tf.Tensor, time: tf.Tensor, directions: tf.Tensor, context: Context
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Computes velocities and their derivatives along directions of place.
+
+        Args:
+            place: `[N, D]`.
+            time: `[N]`.
+            directions: `[M, N or 1, D]`.
+            context: the per-call context.
+
+        Returns:
+            Velocities `[N, D]` and derivatives `[M, N, D]`, in the dtype of the place.
+
+        Raises:
+            ValueError: labels are missing in a class-conditional flow.
+        """
+        compute = self.variable_dtype if context.exact else self.compute_dtype
+        classes = self._classes(context.labels, compute)
+        inputs = tf.cast(tf.concat([place, time[:, None]], -1), compute)
+        outputs, tangents = self._push(inputs, tf.cast(directions, compute), classes)
+        return tf.cast(outputs, place.dtype), tf.cast(tangents, place.dtype)
+
+    def _push(self, x, tangents, classes):
+        if classes is not None:
+            x = tf.concat([x, classes], -1)
+        for i, (kernel, bias) in enumerate(self.hidden):
+            kernel = tf.cast(kernel.value, x.dtype)
+            x = tf.tanh(tf.linalg.matmul(x, kernel) + tf.cast(bias.value, x.dtype))
+            if tangents is not None:
+                # Time and labels do not move along the directions: theirs are the last rows.
+                seen = kernel[: tangents.shape[-1]] if i == 0 else kernel
+                tangents = tf.linalg.matmul(tangents, seen) * (1 - tf.square(x))
+        kernel = tf.cast(self.end_kernel.value, x.dtype)
+        if tangents is not None:
+            tangents = tf.linalg.matmul(
+                tangents, kernel if self.hidden else kernel[: tangents.shape[-1]]
+            )
+        return tf.linalg.matmul(x, kernel) + tf.cast(self.end_bias.value, x.dtype), tangents
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {**super().get_config(), "widths": list(self.widths)}

@@ -1,0 +1,29 @@
+"""Continuous flow (FFJORD, arXiv:1810.01367)."""
+
+from __future__ import annotations
+
+from tfp_realnvp.bijectors import NeuralODE, Standardize
+from tfp_realnvp.conditioners import Velocity
+from tfp_realnvp.flows.registry import register, require_vector
+
+
+@register("neural_ode")
+def neural_ode(
+    event_shape,
+    *,
+    widths=(64, 64, 64),
+    exact_trace: bool | None = None,
+    tolerance: float = 1e-4,
+    max_steps: int = 500,
+) -> list:
+    """One velocity field from latent to data."""
+    require_vector("neural_ode", event_shape, least=1)
+    return [
+        Standardize(),
+        NeuralODE(
+            Velocity(widths=widths),
+            exact_trace=exact_trace,
+            tolerance=tolerance,
+            max_steps=max_steps,
+        ),
+    ]
