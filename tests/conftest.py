@@ -33,3 +33,9 @@ def shared():
     if not SHARED.is_dir():
         pytest.skip("the reference data beside the repository are not here")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def strategy():
+    """Two replicas; one strategy for all tests: the collectives of two get in each other's way."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

@@ -15,9 +15,12 @@ from tolerances import FLOAT64, ODE
 
 import tfp_realnvp as nvp
 from tfp_realnvp.bijectors import (
+    ActNorm,
     Affine,
     Alternating,
     Autoregressive,
+    BatchNorm,
+    ChannelHalves,
     Channels,
     Checkerboard,
     Composition,
@@ -27,16 +30,20 @@ from tfp_realnvp.bijectors import (
     FlowBijector,
     Halves,
     Invert,
+    InvertibleConv,
     Logit,
     MixtureLogistic,
     NeuralODE,
     Permutation,
     Planar,
     RationalQuadraticSpline,
+    Rescale,
     Squeeze,
     Standardize,
+    TanhAffine,
+    Unsqueeze,
 )
-from tfp_realnvp.conditioners import MADE, MLP, GatedConv, Velocity
+from tfp_realnvp.conditioners import MADE, MLP, GatedConv, GlowConv, ResNet, Velocity
 from tfp_realnvp.context import Scope
 
 
@@ -65,7 +72,7 @@ class Case:
         bijector = self.make()
         bijector.build(self.shape, Scope(dtype=dtype, num_classes=self.num_classes))
         if bijector.needs_data:
-            bijector.initialize(self.data(64, dtype) * 3 + 1)
+            bijector.initialize(self.start_data(dtype), **self.kwargs(64))
         if perturb:
             perturb_weights(bijector)
         return bijector
@@ -78,6 +85,11 @@ class Case:
                 dtype
             )
         return rng.normal(size=(count, *self.shape)).astype(dtype)
+
+    def start_data(self, dtype: str = "float64") -> np.ndarray:
+        """Draws data to initialize from, off the standard normal's mean and scale."""
+        data = self.data(64, dtype)
+        return data if self.high is not None else data * 3 + 1
 
     def kwargs(self, count: int = 3) -> dict:
         """The context that the bijector needs."""
@@ -112,6 +124,27 @@ def spline() -> RationalQuadraticSpline:
 
 def ode(**options) -> NeuralODE:
     return NeuralODE(Velocity(widths=(6,)), tolerance=1e-9, **options)
+
+
+def resnet(**options) -> ResNet:
+    return ResNet(width=4, blocks=1, **options)
+
+
+def with_statistics(bijector: FlowBijector) -> FlowBijector:
+    """Gives batch norms on the path running statistics that are not the identity's."""
+    build = bijector.build
+
+    def build_and_set(*args):
+        latent = build(*args)
+        for layer in bijector.keras_layers:
+            for running in getattr(layer, "moments", ()):
+                size = running.mean.shape[0]
+                running.mean.assign(np.linspace(-1, 1, size))
+                running.variance.assign(np.linspace(0.5, 2, size))
+        return latent
+
+    bijector.build = build_and_set
+    return bijector
 
 
 def flow(name: str, shape: tuple[int, ...], **options) -> Callable[[], FlowBijector]:
@@ -171,6 +204,53 @@ BIJECTORS: dict[str, Case] = {
         ),
         (2, 4, 1),
     ),
+    "coupling_channel_halves": Case(lambda: Coupling(ChannelHalves(), conv()), (2, 2, 3)),
+    "coupling_channel_halves_inverted": Case(
+        lambda: Coupling(ChannelHalves(inverted=True), GlowConv(width=4)), IMAGE
+    ),
+    "coupling_tanh": Case(
+        lambda: Coupling(Halves(), mlp(), transformer=TanhAffine(l2=1e-3)), VECTOR
+    ),
+    "coupling_resnet": Case(
+        lambda: Coupling(
+            Checkerboard(),
+            resnet(double_input=True),
+            transformer=TanhAffine(weight_norm=True),
+        ),
+        IMAGE,
+        no_gradient=("scale_direction",),
+    ),
+    "coupling_resnet_instance": Case(
+        lambda: Coupling(ChannelHalves(), resnet(normalization="instance")), IMAGE
+    ),
+    "coupling_resnet_conditional": Case(
+        lambda: Coupling(ChannelHalves(), resnet(normalization="none", l2=1e-3)),
+        IMAGE,
+        num_classes=3,
+    ),
+    "coupling_glow_conditional": Case(
+        lambda: Coupling(ChannelHalves(), GlowConv(width=4)), IMAGE, num_classes=3
+    ),
+    "unsqueeze_position_major": Case(Unsqueeze, (2, 2, 4)),
+    "unsqueeze_channel_major": Case(lambda: Unsqueeze(order="channel_major"), (2, 2, 8)),
+    "unsqueeze_alternative": Case(lambda: Unsqueeze(order="alternative"), (1, 2, 8)),
+    "rescale": Case(lambda: Rescale(low=-1.0, high=3.0), (2, 2, 1)),
+    "act_norm": Case(ActNorm, IMAGE),
+    "act_norm_vector": Case(lambda: ActNorm(ndims=1), VECTOR),
+    "batch_norm": Case(lambda: with_statistics(BatchNorm()), IMAGE),
+    "batch_norm_vector": Case(lambda: with_statistics(BatchNorm(ndims=1, epsilon=0.1)), VECTOR),
+    "invertible_conv": Case(InvertibleConv, IMAGE),
+    "invertible_conv_vector": Case(lambda: InvertibleConv(ndims=1), VECTOR),
+    "act_norm_nested": Case(
+        lambda: Composition(
+            [
+                Composition([ActNorm(), Coupling(ChannelHalves(), GlowConv(width=4))]),
+                FactorOut([Squeeze(), ActNorm(), InvertibleConv()]),
+            ]
+        ),
+        IMAGE,
+        num_classes=2,
+    ),
     "uva_simple": Case(
         flow("uva_simple", (4, 4, 1), levels=4, width=4, couplings=2), (4, 4, 1), high=4.0
     ),
@@ -201,6 +281,19 @@ BIJECTORS: dict[str, Case] = {
         lambda: Coupling(Checkerboard(), conv(), transformer=MixtureLogistic(components=2)),
         (2, 2, 1),
     ),
+    "lecture_realnvp": Case(
+        flow("lecture_realnvp", (2, 2, 1), levels=4, width=2, blocks=1, scales=1),
+        (2, 2, 1),
+        high=4.0,
+        no_gradient=("scale_direction",),
+    ),
+    "realnvp_image": Case(
+        flow("realnvp", (2, 2, 3), levels=4, width=2, blocks=1), (2, 2, 3), high=4.0
+    ),
+    "glow": Case(
+        flow("glow", (4, 4, 1), levels=4, width=4, steps=1, scales=2), (4, 4, 1), high=4.0
+    ),
+    "glow_vector": Case(flow("glow", (3,), steps=2, width=8), (3,)),
     "realnvp": Case(flow("realnvp", (3,), couplings=3, widths=(8,)), (3,)),
     "maf": Case(flow("maf", (3,), layers=2, widths=(8,)), (3,)),
     "iaf": Case(flow("iaf", (3,), layers=2, widths=(8,)), (3,)),

@@ -182,12 +182,6 @@ def test_bfloat16_conditioners_train_with_float32_weights(images):
     assert dist.log_prob(images[:2]).dtype == tf.float32
 
 
-@pytest.fixture(scope="module")
-def strategy():
-    # One for all tests: the collectives of two in one process get in each other's way.
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
-
-
 @pytest.mark.parametrize("name", ["uva_simple", "uva_vardeq"])
 def test_two_replicas_take_the_step_of_one(images, name, strategy):
     single = nvp.FlowModel(flow(name))

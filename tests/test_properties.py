@@ -114,7 +114,7 @@ def test_config_round_trip(case: Case):
     assert [v.shape for v in before] == [v.shape for v in after]
     # Initial values are a function of the seed and the path: equal without copying any.
     for a, b in zip(before, after, strict=True):
-        if not bijector.needs_data and a.trainable:
+        if not again.needs_data and a.trainable:
             np.testing.assert_array_equal(a, b)
     assert keras.saving.serialize_keras_object(again) == config
 

@@ -38,15 +38,36 @@ _PUBLIC = {
     "move": "attributes",
     "noise_histogram": "noise",
     "resample_scales": "latents",
+    "reestimate_statistics": "statistics",
     "sample": "latents",
     "save": "saving",
     "split_scales": "latents",
     "summary": "architecture",
 }
-_MODULES = ("bijectors", "callbacks", "conditioners", "datasets", "flows", "pictures", "runs")
+_MODULES = (
+    "baselines",
+    "bijectors",
+    "callbacks",
+    "conditioners",
+    "datasets",
+    "figures",
+    "flows",
+    "pictures",
+    "runs",
+)
 
 if TYPE_CHECKING:
-    from tfp_realnvp import bijectors, callbacks, conditioners, datasets, flows, pictures, runs
+    from tfp_realnvp import (
+        baselines,
+        bijectors,
+        callbacks,
+        conditioners,
+        datasets,
+        figures,
+        flows,
+        pictures,
+        runs,
+    )
     from tfp_realnvp.anomaly import anomaly_scores, auroc
     from tfp_realnvp.architecture import summary
     from tfp_realnvp.attributes import attribute_direction, move
@@ -68,6 +89,7 @@ if TYPE_CHECKING:
     from tfp_realnvp.noise import dequantization_density, dequantization_noise, noise_histogram
     from tfp_realnvp.saved_model import export
     from tfp_realnvp.saving import load, save
+    from tfp_realnvp.statistics import reestimate_statistics
 
 __all__ = [
     "Context",
@@ -76,6 +98,7 @@ __all__ = [
     "anomaly_scores",
     "attribute_direction",
     "auroc",
+    "baselines",
     "bijectors",
     "bits_per_dim",
     "callbacks",
@@ -88,6 +111,7 @@ __all__ = [
     "dequantization_noise",
     "encode",
     "export",
+    "figures",
     "fit_posterior",
     "flows",
     "given",
@@ -99,6 +123,7 @@ __all__ = [
     "move",
     "noise_histogram",
     "pictures",
+    "reestimate_statistics",
     "resample_scales",
     "runs",
     "sample",

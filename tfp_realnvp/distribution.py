@@ -7,13 +7,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
-from tfp_realnvp.checks import check_labels, check_pixels
+from tfp_realnvp.checks import check_data, check_labels, check_pixels
 from tfp_realnvp.context import Context, Scope
 
 tfd = tfp.distributions
@@ -148,9 +149,19 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         """Sizes of the parts of a latent vector scale by scale, finest first."""
         return latent_sizes(self.bijector)
 
-    def initialize(self, data: Any) -> None:
-        """Sets what depends on data (standardization, for one) from a batch `[N, *event]`."""
-        self.bijector.initialize(data)
+    def initialize(self, data: Any, labels: Any = None) -> None:
+        """Sets what depends on data: standardization, ActNorm.
+
+        Args:
+            data: a batch `[N, *event]`; what is set already stays as it is.
+            labels: `[N]` for class-conditional flows.
+
+        Raises:
+            ValueError: bad data.
+        """
+        check_data(np.asarray(data), self._flow_event_shape, self.levels, name=self.name)
+        check_labels(labels, self._num_classes, len(data), name=self.name)
+        self.bijector.initialize(data, labels)
 
     def encode_and_log_det(self, y: Any, context: Context) -> tuple[tf.Tensor, tf.Tensor]:
         """Maps data to latents in one walk; see `FlowBijector.inverse_and_log_det`.

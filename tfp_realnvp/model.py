@@ -18,8 +18,9 @@ from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import nats_per_unit
 
-# How many examples data-dependent initialization looks at.
-INITIALIZATION_EXAMPLES = 4096
+# How many examples data-dependent initialization looks at: vectors at least, images at most.
+INITIALIZATION_VECTORS = 4096
+INITIALIZATION_IMAGES = 256
 
 
 @keras.saving.register_keras_serializable("tfp_realnvp")
@@ -88,8 +89,9 @@ class FlowModel(keras.Model):
         """Trains; see `keras.Model.fit`.
 
         The first batch of training and validation data is looked at before training starts (all
-        of it, where it is an array), and what depends on data is initialized. Later batches are
-        checked as they come, except by steps that XLA compiles.
+        of it, where it is an array), and what depends on data is initialized by the first
+        examples of the training data. Later batches are checked as they come, except by steps
+        that XLA compiles.
 
         Raises:
             ValueError: bad data.
@@ -97,7 +99,7 @@ class FlowModel(keras.Model):
         for source in (x, validation_data):
             self._check(source)
         if self.dist.bijector.needs_data:
-            self.dist.initialize(_first_examples(x, INITIALIZATION_EXAMPLES))
+            self._initialize(x, kwargs.get("y", args[0] if args else None))
         try:
             return super().fit(x, *args, validation_data=validation_data, **kwargs)
         except tf.errors.InvalidArgumentError as error:
@@ -176,6 +178,21 @@ class FlowModel(keras.Model):
             x = asserted_pixels(x, self.dist.levels)
         return x, labels
 
+    def _initialize(self, x: Any, y: Any) -> None:
+        source = (x, y) if y is not None else x
+        count = INITIALIZATION_VECTORS if self.dist.levels is None else INITIALIZATION_IMAGES
+        examples = _first_examples(source, count)
+        labels = _first_examples(source, count, part=1) if self.dist.num_classes else None
+        if examples is None or (labels is None and self.dist.num_classes):
+            raise ValueError(
+                f"{self.dist.name} starts from data and cannot look into {type(x).__name__}: call "
+                "initialize on the flow before fit."
+            )
+        if self.dist.levels is not None:
+            examples, labels = examples[:count], None if labels is None else labels[:count]
+        with self.distribute_strategy.scope():
+            self.dist.initialize(examples, labels)
+
     def _check(self, source: Any) -> None:
         if source is None:
             return
@@ -201,16 +218,29 @@ def _assertion(error: tf.errors.InvalidArgumentError) -> str | None:
     return found.group() if found else None
 
 
-def _first_examples(source: Any, count: int) -> np.ndarray | None:
-    """Returns at least `count` examples where there are as many: arrays whole, else batches."""
+def _first_examples(source: Any, count: int, *, part: int = 0) -> np.ndarray | None:
+    """Returns at least `count` examples where there are as many: arrays whole, else batches.
+
+    Args:
+        source: data as `fit` takes them.
+        count: how many examples.
+        part: 0 for the examples, 1 for their labels.
+    """
     if isinstance(source, tuple | list) and source:
-        source = source[0]
+        if part >= len(source):
+            return None
+        source = source[part]
+    elif part and not isinstance(source, tf.data.Dataset):
+        return None
     if isinstance(source, np.ndarray) or tf.is_tensor(source):
         return np.asarray(source)
     if isinstance(source, tf.data.Dataset):
         batches = []
         for batch in source:
-            batches.append(np.asarray(batch[0] if isinstance(batch, tuple) else batch))
+            parts = batch if isinstance(batch, tuple) else (batch,)
+            if part >= len(parts):
+                return None
+            batches.append(np.asarray(parts[part]))
             if sum(len(b) for b in batches) >= count:
                 break
         return np.concatenate(batches) if batches else None

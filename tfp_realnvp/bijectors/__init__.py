@@ -1,18 +1,22 @@
 """Bijectors for flows put together by hand: `tfb.Bijector`s with fused value and log-det."""
 
+from tfp_realnvp.bijectors.act_norm import ActNorm
 from tfp_realnvp.bijectors.autoregressive import Autoregressive
 from tfp_realnvp.bijectors.base import FlowBijector
+from tfp_realnvp.bijectors.batch_norm import BatchNorm
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import FactorOut
 from tfp_realnvp.bijectors.flatten import Flatten
 from tfp_realnvp.bijectors.invert import Invert
+from tfp_realnvp.bijectors.invertible_conv import InvertibleConv
 from tfp_realnvp.bijectors.logit import Logit
 from tfp_realnvp.bijectors.mixture_logistic import MixtureLogistic
 from tfp_realnvp.bijectors.neural_ode import NeuralODE
 from tfp_realnvp.bijectors.partitions import (
     Alternating,
+    ChannelHalves,
     Channels,
     Checkerboard,
     Halves,
@@ -20,17 +24,21 @@ from tfp_realnvp.bijectors.partitions import (
 )
 from tfp_realnvp.bijectors.permutation import Permutation
 from tfp_realnvp.bijectors.planar import Planar
+from tfp_realnvp.bijectors.rescale import Rescale
 from tfp_realnvp.bijectors.spline import RationalQuadraticSpline
-from tfp_realnvp.bijectors.squeeze import Squeeze
+from tfp_realnvp.bijectors.squeeze import Squeeze, Unsqueeze
 from tfp_realnvp.bijectors.standardize import Standardize
-from tfp_realnvp.bijectors.transformers import Affine, Transformer
+from tfp_realnvp.bijectors.transformers import Affine, TanhAffine, Transformer
 from tfp_realnvp.bijectors.variational_dequantization import VariationalDequantization
 from tfp_realnvp.context import Context, Scope
 
 __all__ = [
+    "ActNorm",
     "Affine",
     "Alternating",
     "Autoregressive",
+    "BatchNorm",
+    "ChannelHalves",
     "Channels",
     "Checkerboard",
     "Composition",
@@ -42,6 +50,7 @@ __all__ = [
     "FlowBijector",
     "Halves",
     "Invert",
+    "InvertibleConv",
     "Logit",
     "MixtureLogistic",
     "NeuralODE",
@@ -49,9 +58,12 @@ __all__ = [
     "Permutation",
     "Planar",
     "RationalQuadraticSpline",
+    "Rescale",
     "Scope",
     "Squeeze",
     "Standardize",
+    "TanhAffine",
     "Transformer",
+    "Unsqueeze",
     "VariationalDequantization",
 ]

@@ -180,16 +180,20 @@ class FlowBijector(tfp.bijectors.Bijector):
         """Whether this bijector or a member waits for `initialize` to set it from data."""
         return False
 
-    def initialize(self, data: Any) -> None:
+    def initialize(self, data: Any, labels: Any = None) -> None:
         """Sets what depends on data (standardization, for one) from a batch; eager only.
+
+        Where there is noise on the way, it is a fixed function of each example.
 
         Args:
             data: `[N, *event]`; what is set already stays as it is.
+            labels: `[N]` for class-conditional flows.
         """
         data = tf.convert_to_tensor(data)
         self.build(tuple(data.shape[1:]))
         if self.needs_data:
-            self._initialize(tf.cast(data, self._scope.dtype), Context())
+            context = Context(noise="per_example", labels=labels)
+            self._initialize(tf.cast(data, self._scope.dtype), context)
 
     def _initialize(self, y: tf.Tensor, context: Context) -> None:
         """Sets what depends on data from a batch at this bijector's data side."""

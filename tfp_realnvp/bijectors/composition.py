@@ -84,6 +84,8 @@ class Composition(FlowBijector):
                 return
             if getattr(bijector, "needs_data", False):
                 bijector._initialize(y, context)
+            if not self.needs_data:
+                return
             y = (
                 bijector.inverse_and_log_det(y, context)[0]
                 if isinstance(bijector, FlowBijector)

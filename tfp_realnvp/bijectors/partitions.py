@@ -160,6 +160,25 @@ class Halves(_VectorPartition):
         return tf.concat([first, second], -1)
 
 
+class ChannelHalves(Halves):
+    """The first `C // 2` channels of an image pass; the conditioner sees them alone.
+
+    `Channels` masks instead: its conditioner sees all channels, those that change as zeros.
+    """
+
+    event_ndims = 3
+
+    def mask(self, event_shape: Shape) -> np.ndarray:
+        """See `Partition.mask`; `[C]`."""
+        if event_shape[-1] < 2:
+            raise ValueError(f"A channel split needs at least 2 channels, got shape {event_shape}.")
+        return super().mask(event_shape)
+
+    def total(self, log_det: tf.Tensor) -> tf.Tensor:
+        """See `Partition.total`."""
+        return tf.reduce_sum(log_det, axis=[1, 2, 3])
+
+
 class Alternating(_VectorPartition):
     """The coordinates of odd index pass."""
 

@@ -87,5 +87,52 @@ class Squeeze(FlowBijector):
         return {"order": self.order}
 
 
+class Unsqueeze(FlowBijector):
+    """Turns channels back into space, data to latent: `[H, W, 4C]` to `[2H, 2W, C]`.
+
+    The inverse of `Squeeze` as a member of its own; log-det 0. RealNVP goes back after its
+    channel couplings, and squeezes in another order for the factor-out.
+
+    Args:
+        order: one of the three of `Squeeze`.
+        name: name of the bijector.
+
+    Raises:
+        ValueError: an unknown order; at building, channels that are no multiple of 4.
+
+    Example:
+        >>> from tfp_realnvp.bijectors import Unsqueeze
+        >>> Unsqueeze().build((14, 14, 4))
+        (28, 28, 1)
+    """
+
+    def __init__(self, *, order: str = "position_major", name: str | None = None):
+        super().__init__(data_ndims=3, name=name)
+        self._squeeze = self._no_dependency(Squeeze(order=order))
+        self.order = order
+
+    def _build(self, event_shape: Shape, scope: Scope) -> None:
+        if event_shape[-1] % 4:
+            raise ValueError(
+                f"An unsqueeze needs a multiple of 4 channels, got events of shape {event_shape}."
+            )
+
+    def _latent_shape(self, data_shape: Shape) -> Shape:
+        return self._squeeze._data_shape(data_shape)
+
+    def _data_shape(self, latent_shape: Shape) -> Shape:
+        return self._squeeze._latent_shape(latent_shape)
+
+    def _inverse_and_log_det(self, y, context):
+        return self._squeeze._forward_and_log_det(y, context)
+
+    def _forward_and_log_det(self, x, context):
+        return self._squeeze._inverse_and_log_det(x, context)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"order": self.order}
+
+
 def _zeros(value: tf.Tensor) -> tf.Tensor:
     return tf.zeros(tf.shape(value)[:1], value.dtype)

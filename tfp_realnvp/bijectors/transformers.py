@@ -95,3 +95,67 @@ class Affine(Transformer):
     def get_config(self):
         """Returns the constructor's arguments."""
         return {"bound": self.bound}
+
+
+class TanhAffine(Transformer):
+    """Affine map whose log-scale is a learned multiple of a tanh (arXiv:1605.08803, section 4.1).
+
+    With `log_scale = scale * tanh(raw)`, `scale` a parameter per channel that starts from 1:
+
+    * inverse (data to latent): `x = (y + shift) * exp(log_scale)`, log-det `log_scale`;
+    * forward (latent to data): `y = x * exp(-log_scale) - shift`, log-det `-log_scale`.
+
+    Weight normalization of a number per channel splits it into a gain and a direction of which
+    only the sign counts, `scale = gain * direction / |direction|`: the direction gets no gradient.
+
+    Args:
+        weight_norm: whether the scale is weight-normalised.
+        l2: factor of a penalty on the square of the scale (its gain under weight norm), which
+            Keras adds to the loss.
+        **kwargs: see `keras.layers.Layer`.
+
+    Raises:
+        ValueError: `l2` is negative.
+    """
+
+    parameters_per_element = 2
+
+    def __init__(self, *, weight_norm: bool = False, l2: float = 0.0, **kwargs: Any):
+        super().__init__(**kwargs)
+        if not l2 >= 0:
+            raise ValueError(f"The L2 penalty must not be negative, got {l2}.")
+        self.weight_norm, self.l2 = weight_norm, l2
+
+    def build(self, input_shape):
+        """Creates the scale of each of the last axis' channels."""
+        shape = (input_shape[-1],)
+        penalty = keras.regularizers.L2(self.l2) if self.l2 else None
+        self.scale = self.add_weight(
+            shape=shape, initializer="ones", name="scale", regularizer=penalty
+        )
+        if self.weight_norm:
+            self.direction = self.add_weight(
+                shape=shape, initializer="ones", name="scale_direction"
+            )
+        self.built = True
+
+    def forward(self, x, parameters):
+        """See `Transformer.forward`."""
+        log_scale, shift = self._log_scale_and_shift(parameters)
+        return x * tf.exp(-log_scale) - shift, -log_scale
+
+    def inverse(self, y, parameters):
+        """See `Transformer.inverse`."""
+        log_scale, shift = self._log_scale_and_shift(parameters)
+        return (y + shift) * tf.exp(log_scale), log_scale
+
+    def _log_scale_and_shift(self, parameters):
+        raw, shift = tf.split(parameters, 2, axis=-1)
+        scale = self.scale.value
+        if self.weight_norm:
+            scale = scale * tf.sign(self.direction.value)
+        return tf.tanh(raw) * scale, shift
+
+    def get_config(self):
+        """Returns the constructor's arguments."""
+        return {"weight_norm": self.weight_norm, "l2": self.l2}

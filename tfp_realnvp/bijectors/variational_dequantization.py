@@ -53,14 +53,25 @@ class VariationalDequantization(Dequantization):
         channels = scope.condition_channels + event_shape[-1]
         self.noise_flow.build(event_shape, scope.child("noise_flow", condition_channels=channels))
 
+    @property
+    def needs_data(self) -> bool:
+        """See `FlowBijector.needs_data`."""
+        return self.noise_flow.needs_data
+
+    def _initialize(self, y, context):
+        noise, _ = self._to_reals._inverse_and_log_det(self.base_noise(y, context), context)
+        self.noise_flow._initialize(noise, context.replace(condition=self._image(y)))
+
+    def _image(self, y: tf.Tensor) -> tf.Tensor:
+        return y * (2.0 / (self.levels - 1)) - 1.0
+
     def noise_and_log_q(
         self, y: tf.Tensor, base: tf.Tensor, context: Context
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Dequantization.noise_and_log_q`."""
-        image = y * (2.0 / (self.levels - 1)) - 1.0
         noise, first = self._to_reals._inverse_and_log_det(base, context)
         noise, second = self.noise_flow._inverse_and_log_det(
-            noise, context.replace(condition=image)
+            noise, context.replace(condition=self._image(y))
         )
         noise, third = self._to_unit._forward_and_log_det(noise, context)
         if context.noise == "centre":

@@ -2,8 +2,10 @@
 
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.gated_conv import GatedConv
+from tfp_realnvp.conditioners.glow_conv import GlowConv
 from tfp_realnvp.conditioners.made import MADE
 from tfp_realnvp.conditioners.mlp import MLP
+from tfp_realnvp.conditioners.resnet import ResNet
 from tfp_realnvp.conditioners.velocity import Velocity
 
-__all__ = ["MADE", "MLP", "Conditioner", "GatedConv", "Velocity"]
+__all__ = ["MADE", "MLP", "Conditioner", "GatedConv", "GlowConv", "ResNet", "Velocity"]

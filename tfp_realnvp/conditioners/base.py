@@ -66,14 +66,27 @@ class Conditioner(keras.layers.Layer, abc.ABC):
             raise ValueError(f"{self.name} needs outputs=, or a coupling that says how many.")
         return self.outputs
 
-    def weight(self, name: str, shape: tuple[int, ...], initializer: str = "lecun_normal") -> Any:
-        """Adds a weight whose initial value is a function of (seed, path, name)."""
+    def weight(
+        self,
+        name: str,
+        shape: tuple[int, ...],
+        initializer: str = "lecun_normal",
+        **kwargs: Any,
+    ) -> Any:
+        """Adds a weight whose initial value is a function of (seed, path, name).
+
+        Args:
+            name: name of the weight within the conditioner.
+            shape: its shape.
+            initializer: name of a Keras initializer.
+            **kwargs: see `keras.layers.Layer.add_weight`.
+        """
         made = keras.initializers.get(initializer)
         config = made.get_config()
         if "seed" in config:
             seed = stable_hash(f"{self._scope_seed}/{self._scope_path}/{name}")
             made = type(made).from_config({**config, "seed": seed})
-        return self.add_weight(shape=shape, initializer=made, name=name.replace("/", "."))
+        return self.add_weight(shape=shape, initializer=made, name=name.replace("/", "."), **kwargs)
 
     @abc.abstractmethod
     def run(self, inputs: tf.Tensor, classes: tf.Tensor | None, context: Context) -> tf.Tensor:

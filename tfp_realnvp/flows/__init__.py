@@ -1,11 +1,22 @@
 """Flows by name: `build("uva_multiscale", (28, 28, 1))`."""
 
-from tfp_realnvp.flows import autoregressive, neural_ode, nsf, planar, realnvp, uva
+from tfp_realnvp.flows import (
+    autoregressive,
+    glow,
+    lecture,
+    neural_ode,
+    nsf,
+    planar,
+    realnvp,
+    uva,
+)
 from tfp_realnvp.flows.registry import build, names, options, register
 
 __all__ = [
     "autoregressive",
     "build",
+    "glow",
+    "lecture",
     "names",
     "neural_ode",
     "nsf",

@@ -2,17 +2,79 @@
 
 from __future__ import annotations
 
-from tfp_realnvp.bijectors import Affine, Alternating, Coupling, Standardize
-from tfp_realnvp.conditioners import MLP
-from tfp_realnvp.flows.registry import register
+from tfp_realnvp.bijectors import (
+    Affine,
+    Alternating,
+    BatchNorm,
+    Checkerboard,
+    Coupling,
+    Dequantization,
+    Logit,
+    Standardize,
+    TanhAffine,
+)
+from tfp_realnvp.conditioners import MLP, ResNet
+from tfp_realnvp.flows.multiscale import realnvp_scales
+from tfp_realnvp.flows.registry import register, require_image
 
 LOG_SCALE_BOUND = 2.0
+# logit(0.05 + 0.9 x / 256)
+ALPHA = 0.1
+PENALTIES = ("gains", "scale", "none")
 
 
 @register("realnvp")
-def realnvp(event_shape, *, couplings: int = 8, widths=(128, 128)) -> list:
-    """Affine couplings of vectors with MLPs; even and odd coordinates take turns."""
-    if len(event_shape) != 1 or event_shape[0] < 2:
+def realnvp(
+    event_shape,
+    *,
+    levels: int,
+    couplings: int = 8,
+    widths=(128, 128),
+    scales: int | None = None,
+    width: int = 32,
+    blocks: int = 4,
+    normalization: str = "batch",
+    momentum: float = 0.9,
+    penalty: str = "gains",
+    l2: float = 5e-5,
+) -> list:
+    """Vectors: affine couplings with MLPs that take turns; images: the paper's architecture.
+
+    Options for vectors: number of `couplings`, `widths` of the MLPs. For images: number of
+    `scales` (None: 2 up to 32 pixels a side, above that down to 4 pixels), `width` and `blocks`
+    of the first scale's networks (the paper takes 32 and 4 for 32x32 images, 64 and 8 for
+    CIFAR-10), `normalization` in them (`"batch"`, `"instance"` or `"none"`), `momentum` of the
+    running statistics on the path, and what the L2 `penalty` of factor `l2` is on: the
+    weight-norm `"gains"` (the paper), the `"scale"` of the tanh, or `"none"`.
+    """
+    if len(event_shape) == 1:
+        return _of_vectors(event_shape, couplings, widths)
+    if penalty not in PENALTIES:
+        raise ValueError(f"Unknown penalty {penalty!r}; there are {PENALTIES}.")
+    require_image("realnvp", event_shape)
+    scales = scales or _scales(event_shape)
+    require_image("realnvp", event_shape, divisor=2 ** (scales - 1))
+
+    def step(partition, width):
+        network = ResNet(
+            width=width,
+            blocks=blocks,
+            normalization=normalization,
+            double_input=isinstance(partition, Checkerboard),
+            l2=l2 if penalty == "gains" else 0.0,
+        )
+        transformer = TanhAffine(l2=l2 if penalty == "scale" else 0.0)
+        return [Coupling(partition, network, transformer=transformer), BatchNorm(momentum=momentum)]
+
+    return [
+        Dequantization(levels=levels),
+        Logit(high=levels, alpha=ALPHA),
+        *realnvp_scales(step, scales=scales, width=width),
+    ]
+
+
+def _of_vectors(event_shape, couplings, widths) -> list:
+    if event_shape[0] < 2:
         raise ValueError(
             f"realnvp models vectors of at least 2 dimensions, got event shape {event_shape}."
         )
@@ -27,3 +89,16 @@ def realnvp(event_shape, *, couplings: int = 8, widths=(128, 128)) -> list:
             for i in range(couplings)
         ),
     ]
+
+
+def _scales(event_shape) -> int:
+    """Returns how many scales an image gets."""
+    height, width = event_shape[:2]
+    most = 2 if max(height, width) <= 32 else (min(height, width) // 4).bit_length()
+
+    def fits(halvings: int) -> bool:
+        size = 2**halvings
+        pixels = (height // size) * (width // size)
+        return height % size == 0 and width % size == 0 and pixels >= 2
+
+    return max((n for n in range(1, most + 1) if fits(n - 1)), default=1)

@@ -1,0 +1,61 @@
+"""Weight-normalised convolutions, for conditioners."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfp_realnvp.conditioners.base import Conditioner
+
+EPSILON = 1e-12
+
+
+class WeightNormConv:
+    """A convolution with `kernel = gain * direction / |direction|` per filter (arXiv:1602.07868).
+
+    The gain starts from 1, or from 0 to make the output start from 0.
+
+    Args:
+        owner: the conditioner that holds the weights.
+        name: name of the convolution.
+        size: side of the kernel.
+        channels: input channels.
+        filters: output channels.
+        bias: whether to add a bias.
+        zero: whether the gain starts from 0.
+        l2: factor of a penalty on the squares of the gains, which Keras adds to the loss.
+    """
+
+    def __init__(
+        self,
+        owner: Conditioner,
+        name: str,
+        *,
+        size: int,
+        channels: int,
+        filters: int,
+        bias: bool = True,
+        zero: bool = False,
+        l2: float = 0.0,
+    ):
+        penalty = keras.regularizers.L2(l2) if l2 else None
+        self.direction = owner.weight(f"{name}/direction", (size, size, channels, filters))
+        self.gain = owner.weight(
+            f"{name}/gain", (filters,), "zeros" if zero else "ones", regularizer=penalty
+        )
+        self.bias = owner.weight(f"{name}/bias", (filters,), "zeros") if bias else None
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """Convolves `[N, H, W, channels]` to `[N, H, W, filters]`, in the dtype of `x`."""
+        direction = self.direction.value
+        norm = tf.math.rsqrt(tf.reduce_sum(tf.square(direction), [0, 1, 2]) + EPSILON)
+        kernel = tf.cast(direction * (self.gain.value * norm), x.dtype)
+        x = tf.nn.conv2d(x, kernel, 1, "SAME")
+        return x if self.bias is None else tf.nn.bias_add(x, tf.cast(self.bias.value, x.dtype))
+
+
+def add_class_bias(x: tf.Tensor, classes: tf.Tensor, bias: Any) -> tf.Tensor:
+    """Adds a learned bias `[K, C]` per class and channel to `[N, H, W, C]`."""
+    return x + tf.linalg.matmul(classes, tf.cast(bias.value, x.dtype))[:, None, None, :]

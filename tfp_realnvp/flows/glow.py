@@ -1,0 +1,79 @@
+"""Glow (arXiv:1807.03039)."""
+
+from __future__ import annotations
+
+from tfp_realnvp.bijectors import (
+    ActNorm,
+    ChannelHalves,
+    Coupling,
+    Dequantization,
+    FactorOut,
+    Halves,
+    InvertibleConv,
+    Rescale,
+    Squeeze,
+    Standardize,
+)
+from tfp_realnvp.conditioners import MLP, GlowConv
+from tfp_realnvp.flows.registry import register, require_image
+
+MOST_SCALES = 3
+
+
+@register("glow")
+def glow(
+    event_shape,
+    *,
+    levels: int,
+    scales: int | None = None,
+    steps: int = 8,
+    width: int = 128,
+    learned_prior: bool = True,
+) -> list:
+    """Steps of ActNorm, invertible convolution and coupling; for images at several scales.
+
+    Options: `scales` (images; None: as many as the sides can be halved, up to 3), `steps` at each
+    scale, `width` of the networks (the paper's are 32 and 512), `learned_prior` (images): whether
+    what leaves at a scale is first brought to the base, given what stays.
+    """
+    if len(event_shape) == 1:
+        return _of_vectors(event_shape, steps, width)
+    require_image("glow", event_shape)
+    scales = scales or _halvings(event_shape)
+    require_image("glow", event_shape, divisor=2**scales)
+
+    def step() -> list:
+        return [ActNorm(), InvertibleConv(), Coupling(ChannelHalves(), GlowConv(width=width))]
+
+    def scale(index: int) -> list:
+        members = [Squeeze(), *(b for _ in range(steps) for b in step())]
+        if index == scales - 1:
+            return members
+        # The half that is about to leave, normalised given the half that stays: a learned prior.
+        prior = [Coupling(ChannelHalves(), GlowConv(width=width))] if learned_prior else []
+        return [*members, *prior, FactorOut(scale(index + 1))]
+
+    return [Dequantization(levels=levels), Rescale(high=levels), *scale(0)]
+
+
+def _of_vectors(event_shape, steps: int, width: int) -> list:
+    if event_shape[0] < 2:
+        raise ValueError(
+            f"glow models vectors of at least 2 dimensions, got event shape {event_shape}."
+        )
+
+    def step() -> list:
+        return [
+            ActNorm(ndims=1),
+            InvertibleConv(ndims=1),
+            Coupling(Halves(), MLP(widths=(width, width))),
+        ]
+
+    return [Standardize(), *(b for _ in range(steps) for b in step())]
+
+
+def _halvings(event_shape) -> int:
+    """Returns how often both sides can be halved, from 1 to `MOST_SCALES`."""
+    sides = event_shape[:2]
+    counts = [n for n in range(1, MOST_SCALES + 1) if all(side % 2**n == 0 for side in sides)]
+    return max(counts, default=1)
