@@ -50,7 +50,8 @@ def densities(
         low, high = np.min(data, 0), np.max(data, 0)
         margin = 0.15 * (high - low)
         span = [float(v) for pair in zip(low - margin, high + margin, strict=True) for v in pair]
-    x, y = np.linspace(*span[:2], resolution), np.linspace(*span[2:], resolution)
+    x = np.linspace(span[0], span[1], resolution)
+    y = np.linspace(span[2], span[3], resolution)
     points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
     panels = ([("data", None)] if data is not None else []) + list(dists.items())
     figure, axes = _panels(len(panels))

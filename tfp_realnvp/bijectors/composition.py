@@ -80,8 +80,6 @@ class Composition(FlowBijector):
 
     def _initialize(self, y, context):
         for bijector in self.bijectors:
-            if not self.needs_data:
-                return
             if getattr(bijector, "needs_data", False):
                 bijector._initialize(y, context)
             if not self.needs_data:
