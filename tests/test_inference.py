@@ -7,19 +7,19 @@ import tensorflow_probability as tfp
 
 import tfp_realnvp as nvp
 
-# y_0 is normal of deviation 2; y_1 lies about a parabola, with deviation 0.1.
-LOG_NORMALIZER = np.log(2 * np.pi * 2 * 0.1)
+# y_0 is normal of deviation 2; y_1 lies about a parabola, with deviation 0.5.
+LOG_NORMALIZER = np.log(2 * np.pi * 2 * 0.5)
 
 
 def banana(y):
     across = y[..., 1] - 0.5 * y[..., 0] ** 2 + 2
-    return -(y[..., 0] ** 2) / 8 - across**2 / (2 * 0.1**2)
+    return -(y[..., 0] ** 2) / 8 - across**2 / (2 * 0.5**2)
 
 
 @pytest.fixture(scope="module")
 def fitted():
-    dist = nvp.flows.build("realnvp", (2,), couplings=6, widths=(24, 24))
-    losses = nvp.fit_posterior(dist, banana, steps=500, sample_size=128, learning_rate=5e-3)
+    dist = nvp.flows.build("realnvp", (2,), couplings=6, widths=(32, 32))
+    losses = nvp.fit_posterior(dist, banana, steps=600, sample_size=128, learning_rate=5e-3)
     return dist, losses
 
 
@@ -33,12 +33,13 @@ def test_the_posterior_loss_is_that_of_tfp_vi():
 def test_a_fitted_posterior_is_close_to_its_target(fitted):
     dist, losses = fitted
     gap = losses[-50:].mean() + LOG_NORMALIZER
-    # The divergence from the normalized target; the first losses are above 100 nats.
-    assert -0.02 < gap < 0.4 < losses[0]
+    # The divergence from the normalized target; the first loss is some 6 nats above it.
+    assert -0.02 < gap < 0.1
+    assert losses[0] + LOG_NORMALIZER > 4
     samples = nvp.sample(dist, 4000, seed=0)
     across = samples[:, 1] - 0.5 * samples[:, 0] ** 2 + 2
     assert abs(samples[:, 0].mean()) < 0.4
-    assert 0.05 < across.std() < 0.2
+    assert across.std() == pytest.approx(0.5, rel=0.25)
 
 
 def test_a_fit_is_reproducible():
@@ -62,7 +63,7 @@ def test_the_flow_makes_hmc_mix(fitted):
     assert plain.gradients == flow.gradients == 1200
     # The same gradients of the target, many times the independent samples, and chains that agree.
     assert flow.ess.min() > 5 * plain.ess.min()
-    assert flow.step_size > 2 * plain.step_size
+    assert flow.step_size > plain.step_size
     assert flow.acceptance > 0.5
     assert flow.rhat.max() < 1.1
     assert flow.samples[..., 0].std() == pytest.approx(2, rel=0.2)
