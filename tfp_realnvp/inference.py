@@ -125,8 +125,9 @@ def hmc(
 
     With a flow f fitted to the target (`fit_posterior`), the chain moves in z, where
     `log p(f(z)) + log|det df/dz|` is close to a standard normal, and results are `f(z)`: NeuTra
-    (arXiv:1903.03704). Exact whatever the flow: a bad one costs speed only. Both ways are
-    `tfp.mcmc.HamiltonianMonteCarlo` with dual-averaged step size.
+    (arXiv:1903.03704). The chain's target is exact whatever the flow, but a flow that is too
+    narrow makes its tails hard to reach, and `rhat` need not show it: compare with a wider fit.
+    Both ways are `tfp.mcmc.HamiltonianMonteCarlo` with dual-averaged step size.
 
     Args:
         target_log_prob: log p up to a constant, of `[N, D]` to `[N]`.
