@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
+LOGGED = re.compile(r"(INFO|WARNING):(tensorflow|absl):")
 
 
 def main() -> int:
@@ -42,13 +45,28 @@ def run(path: Path, *, timeout: int) -> str | None:
         client.execute()
     except nbclient.exceptions.CellExecutionError as error:
         return str(error)
-    # Warnings of libraries are about the machine that ran the notebook, not about flows.
-    for cell in notebook.cells:
-        if cell.cell_type == "code":
-            kept = [o for o in cell.outputs if o.get("name") != "stderr"]
-            cell.outputs = kept
+    clean(notebook)
     nbformat.write(notebook, path)
     return None
+
+
+def clean(notebook: Any) -> None:
+    """Keeps what cells print and draw; drops what libraries log, which is about the machine."""
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        kept: list[Any] = []
+        for output in cell.outputs:
+            if output.get("name") == "stderr":
+                continue
+            if output.get("name") == "stdout":
+                lines = output.text.splitlines(keepends=True)
+                output.text = "".join(line for line in lines if not LOGGED.match(line))
+                if kept and kept[-1].get("name") == "stdout":
+                    kept[-1].text += output.text
+                    continue
+            kept.append(output)
+        cell.outputs = kept
 
 
 if __name__ == "__main__":
