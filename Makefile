@@ -5,14 +5,15 @@ WORKERS ?= 2
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 DEV = $(VENV)/.installed-dev
+NOTEBOOKS = $(VENV)/.installed-notebooks
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench demo test slow lint format clean
+.PHONY: help install bench demo test slow notebooks lint format clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 install: $(INSTALLED)  ## Make the virtual environment and install the package
 
@@ -29,6 +30,10 @@ $(DEV): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
+$(NOTEBOOKS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[notebooks]'
+	@touch $@
+
 demo: $(INSTALLED)  ## Train a flow on embedded data, evaluate, sample, export, reload
 	@$(BIN)/python scripts/demo.py --out runs/demo
 
@@ -40,6 +45,9 @@ test: $(DEV)  ## Run the tests (the slow ones apart)
 
 slow: $(DEV)  ## Run the slow tests
 	$(BIN)/python -m pytest -m slow --numprocesses $(WORKERS) --durations 10 $(TESTS)
+
+notebooks: $(NOTEBOOKS)  ## Run the notebooks from top to bottom, in place
+	$(BIN)/python scripts/run_notebooks.py
 
 lint: $(DEV)  ## Check style and types
 	$(BIN)/ruff check .

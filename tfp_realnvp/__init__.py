@@ -23,36 +23,76 @@ _PUBLIC = {
     "Context": "context",
     "Flow": "distribution",
     "FlowModel": "model",
+    "anomaly_scores": "anomaly",
+    "attribute_direction": "attributes",
+    "auroc": "anomaly",
     "bits_per_dim": "likelihood",
+    "class_log_probs": "conditional",
+    "class_posterior": "conditional",
     "decode": "latents",
+    "dequantization_density": "noise",
+    "dequantization_noise": "noise",
     "encode": "latents",
     "export": "saved_model",
+    "fit_posterior": "inference",
+    "given": "conditional",
+    "hmc": "inference",
+    "importance_curve": "likelihood",
     "interpolate": "latents",
     "join_scales": "latents",
     "load": "saving",
+    "move": "attributes",
+    "noise_histogram": "noise",
+    "resample_scales": "latents",
     "reestimate_statistics": "statistics",
     "sample": "latents",
     "save": "saving",
     "split_scales": "latents",
     "summary": "architecture",
 }
-_MODULES = ("baselines", "bijectors", "callbacks", "conditioners", "datasets", "flows", "runs")
+_MODULES = (
+    "baselines",
+    "bijectors",
+    "callbacks",
+    "conditioners",
+    "datasets",
+    "figures",
+    "flows",
+    "pictures",
+    "runs",
+)
 
 if TYPE_CHECKING:
-    from tfp_realnvp import baselines, bijectors, callbacks, conditioners, datasets, flows, runs
+    from tfp_realnvp import (
+        baselines,
+        bijectors,
+        callbacks,
+        conditioners,
+        datasets,
+        figures,
+        flows,
+        pictures,
+        runs,
+    )
+    from tfp_realnvp.anomaly import anomaly_scores, auroc
     from tfp_realnvp.architecture import summary
+    from tfp_realnvp.attributes import attribute_direction, move
+    from tfp_realnvp.conditional import class_log_probs, class_posterior, given
     from tfp_realnvp.context import Context
     from tfp_realnvp.distribution import Flow
+    from tfp_realnvp.inference import fit_posterior, hmc
     from tfp_realnvp.latents import (
         decode,
         encode,
         interpolate,
         join_scales,
+        resample_scales,
         sample,
         split_scales,
     )
-    from tfp_realnvp.likelihood import bits_per_dim
+    from tfp_realnvp.likelihood import bits_per_dim, importance_curve
     from tfp_realnvp.model import FlowModel
+    from tfp_realnvp.noise import dequantization_density, dequantization_noise, noise_histogram
     from tfp_realnvp.saved_model import export
     from tfp_realnvp.saving import load, save
     from tfp_realnvp.statistics import reestimate_statistics
@@ -61,20 +101,36 @@ __all__ = [
     "Context",
     "Flow",
     "FlowModel",
+    "anomaly_scores",
+    "attribute_direction",
+    "auroc",
     "baselines",
     "bijectors",
     "bits_per_dim",
     "callbacks",
+    "class_log_probs",
+    "class_posterior",
     "conditioners",
     "datasets",
     "decode",
+    "dequantization_density",
+    "dequantization_noise",
     "encode",
     "export",
+    "figures",
+    "fit_posterior",
     "flows",
+    "given",
+    "hmc",
+    "importance_curve",
     "interpolate",
     "join_scales",
     "load",
+    "move",
+    "noise_histogram",
+    "pictures",
     "reestimate_statistics",
+    "resample_scales",
     "runs",
     "sample",
     "save",

@@ -107,9 +107,7 @@ def sample(
             f"Needs one temperature >= 0, or one for each of {len(sizes)} scales, got "
             f"{temperature}."
         )
-    if isinstance(seed, int | np.integer):
-        seed = (0, int(seed))
-    z = dist.distribution.sample(num, seed=seed).numpy()
+    z = dist.distribution.sample(num, seed=_as_seed(seed)).numpy()
     scale = np.repeat(np.broadcast_to(temperatures, len(sizes)), sizes)
     return decode(dist, (z * scale).astype(z.dtype), labels)
 
@@ -152,6 +150,62 @@ def interpolate(
     return decode(dist, (1 - weight) * first + weight * last, labels)
 
 
+def resample_scales(
+    dist: Flow,
+    images: Any,
+    *,
+    scales: Sequence[int] = (0,),
+    num: int = 4,
+    temperature: float = 1.0,
+    labels: Any = None,
+    seed: Any = None,
+) -> np.ndarray:
+    """Draws the latents of some scales anew and keeps those of the others.
+
+    With the finest scale drawn anew, the results share what the coarse latents say and differ in
+    detail (arXiv:1605.08803, figure 6); with the coarsest, the other way round.
+
+    Args:
+        dist: a flow of several scales.
+        images: `[N, *event]` images whose latents are kept.
+        scales: indices of the scales to draw anew, 0 the finest, -1 the coarsest.
+        num: results for each image.
+        temperature: standard deviation of the new latents.
+        labels: `[N]`, or one for all, for class-conditional flows.
+        seed: an int or a stateless int32 `[2]` seed; None draws one.
+
+    Returns:
+        `[N, num, *event]`.
+
+    Raises:
+        ValueError: no such scale, a negative temperature, or bad images.
+
+    Example:
+        >>> import numpy as np, tfp_realnvp as nvp
+        >>> dist = nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17)
+        >>> images = np.zeros([2, 8, 8, 1], "uint8")
+        >>> nvp.resample_scales(dist, images, scales=[0], num=3, seed=0).shape
+        (2, 3, 8, 8, 1)
+    """
+    count = len(dist.latent_sizes)
+    unknown = [scale for scale in scales if not -count <= scale < count]
+    if unknown or not len(scales):
+        raise ValueError(
+            f"{dist.name} has the scales 0 to {count - 1}, finest first; got {list(scales)}."
+        )
+    if temperature < 0:
+        raise ValueError(f"Needs a temperature >= 0, got {temperature}.")
+    latents = np.repeat(encode(dist, images, labels), num, axis=0)
+    fresh = dist.distribution.sample(len(latents), seed=_as_seed(seed)).numpy()
+    kept, drawn = split_scales(dist, latents), split_scales(dist, temperature * fresh)
+    for scale in scales:
+        kept[scale] = drawn[scale]
+    if labels is not None and np.ndim(labels):
+        labels = np.repeat(labels, num)
+    result = decode(dist, join_scales(kept).astype(latents.dtype), labels)
+    return result.reshape(-1, num, *result.shape[1:])
+
+
 def encode_graph(dist: Flow, data: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
     """Encodes in a graph; see `encode`."""
     return dist.encode_and_log_det(data, _EXACT.replace(labels=labels))[0]
@@ -166,6 +220,10 @@ def decode_graph(dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None
 def pixel_dtype(dist: Flow) -> tf.DType:
     """Returns the integer dtype that holds a flow's pixels."""
     return tf.uint8 if (dist.levels or 0) <= 256 else tf.int32
+
+
+def _as_seed(seed: Any) -> Any:
+    return (0, int(seed)) if isinstance(seed, int | np.integer) else seed
 
 
 def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: int) -> np.ndarray:

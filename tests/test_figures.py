@@ -1,0 +1,40 @@
+"""Figures hold what they were given."""
+
+import numpy as np
+import pytest
+import tensorflow_probability as tfp
+
+from tfp_realnvp import figures
+
+NORMAL = tfp.distributions.MultivariateNormalDiag(np.zeros(2, np.float32), np.ones(2, np.float32))
+
+
+def test_densities_beside_their_data(rng):
+    figure = figures.densities({"normal": NORMAL}, rng.normal(size=(50, 2)), resolution=9)
+    assert [axis.get_title() for axis in figure.axes] == ["data", "normal"]
+    drawn = figure.axes[1].collections[0].get_array().reshape(9, 9)
+    assert drawn.max() == drawn[3:6, 3:6].max() > 10 * drawn[0, 0] > 0
+    with pytest.raises(ValueError, match="span of data"):
+        figures.densities({"normal": NORMAL})
+
+
+def test_noise_histograms_have_area_one():
+    counts, edges = np.array([1, 3, 4]), np.array([0.0, 0.2, 0.5, 1.0])
+    axis = figures.noise_histograms({"noise": (counts, edges)}).axes[0]
+    values = axis.patches[0].get_data().values
+    assert values @ np.diff(edges) == pytest.approx(1)
+
+
+def test_the_importance_curve_is_the_mean_over_images():
+    bits = np.array([[3.0, 5.0], [2.0, 4.0]])
+    axis = figures.importance_curve([1, 2], bits).axes[0]
+    np.testing.assert_allclose(axis.lines[0].get_ydata(), [4, 3])
+
+
+def test_the_other_figures_have_a_panel_for_each_set(rng):
+    grids = {name: rng.integers(0, 17, (5, 8, 8, 1)) for name in "abc"}
+    titled = [axis.get_title() for axis in figures.images(grids, levels=17).axes]
+    assert titled == ["a", "b", "c", ""]
+    assert len(figures.points({"a": rng.normal(size=(9, 2))}).axes) == 1
+    legend = figures.scores({"in": [1, 2, 3], "out": [2.0, 5.0]}).axes[0].get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["in", "out"]
