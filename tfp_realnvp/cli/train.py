@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--conditional", action="store_true", help="make the flow conditional on the labels")
     add(
         "--precision",
-        default="auto",
-        help="float32, bfloat16 for the conditioners, or auto (bfloat16 on a CPU that has it)",
+        default="float32",
+        help="float32, bfloat16 for the conditioners, or auto: bfloat16 on a CPU that has it",
     )
     add("--jit", default="auto", help="XLA: auto (on a GPU), on or off")
     add(

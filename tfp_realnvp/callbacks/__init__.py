@@ -1,0 +1,18 @@
+"""Keras callbacks of a training run; those with a state know how to resume."""
+
+from tfp_realnvp.callbacks.checkpoint import Checkpoint
+from tfp_realnvp.callbacks.epochs import BestCheckpoint, EpochLog, SampleGrid, WithAverages
+from tfp_realnvp.callbacks.progress import Progress, WallClock
+from tfp_realnvp.callbacks.stop_on_nan import NotFiniteError, StopOnNaN
+
+__all__ = [
+    "BestCheckpoint",
+    "Checkpoint",
+    "EpochLog",
+    "NotFiniteError",
+    "Progress",
+    "SampleGrid",
+    "StopOnNaN",
+    "WallClock",
+    "WithAverages",
+]
