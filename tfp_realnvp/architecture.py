@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
+from tfp_realnvp.bijectors.autoregressive import Autoregressive
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.factor_out import FactorOut
+from tfp_realnvp.bijectors.invert import Invert
+from tfp_realnvp.bijectors.neural_ode import NeuralODE
 from tfp_realnvp.bijectors.variational_dequantization import VariationalDequantization
 from tfp_realnvp.distribution import Flow
 
@@ -62,12 +65,19 @@ def _inner(bijector) -> Composition | None:
 
 def _describe(bijector) -> str:
     if isinstance(bijector, Coupling):
-        conditioner = type(bijector.conditioner).__name__
-        width = getattr(bijector.conditioner, "width", None) or getattr(
-            bijector.conditioner, "widths", None
-        )
         inverted = ", inverted" if bijector.partition.inverted else ""
-        return f"{type(bijector.partition).__name__}{inverted}, {conditioner} {width}"
+        return f"{type(bijector.partition).__name__}{inverted}, {_network(bijector.conditioner)}"
+    if isinstance(bijector, Autoregressive):
+        return f"Autoregressive, {_network(bijector.conditioner)}"
+    if isinstance(bijector, Invert):
+        return f"Invert, {_describe(bijector.bijector)}"
+    if isinstance(bijector, NeuralODE):
+        return f"NeuralODE, {_network(bijector.velocity)}"
     if isinstance(bijector, FlowBijector) and _inner(bijector) is None:
         return repr(bijector)
     return type(bijector).__name__
+
+
+def _network(conditioner) -> str:
+    width = getattr(conditioner, "width", None) or getattr(conditioner, "widths", None)
+    return f"{type(conditioner).__name__} {width}"

@@ -118,4 +118,10 @@ def serializable(cls: type) -> None:
     keras.saving.register_keras_serializable(cls.__module__.split(".")[0])(cls)
 
 
+def described(thing: Any, config: dict[str, Any]) -> str:
+    """Returns `"MLP(widths=[8])"`: a class and the arguments that were given to it."""
+    given = [f"{key}={value!r}" for key, value in config.items() if value is not None]
+    return f"{type(thing).__name__}({', '.join(given)})"
+
+
 _DEFAULT = Context()

@@ -8,6 +8,7 @@ cache is filled with the log-det at the same time as with the value.
 from __future__ import annotations
 
 import abc
+import re
 from typing import Any
 
 import keras
@@ -15,7 +16,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import cache_util
 
-from tfp_realnvp.context import Context, Scope, serializable
+from tfp_realnvp.context import Context, Scope, described, serializable
 
 Shape = tuple[int, ...]
 
@@ -301,12 +302,11 @@ class FlowBijector(tfp.bijectors.Bijector):
         return {}
 
     def __repr__(self):
-        arguments = ", ".join(f"{key}={value!r}" for key, value in self.get_config().items())
-        return f"{type(self).__name__}({arguments})"
+        return described(self, self.get_config())
 
     __str__ = __repr__
 
 
 def snake_case(name: str) -> str:
-    """Returns `"factor_out"` for `"FactorOut"`."""
-    return "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+    """Returns `"factor_out"` for `"FactorOut"`, `"neural_ode"` for `"NeuralODE"`."""
+    return re.sub("(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()

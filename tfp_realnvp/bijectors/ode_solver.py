@@ -49,7 +49,7 @@ def integrate(
         >>> import tensorflow as tf
         >>> from tfp_realnvp.bijectors.ode_solver import integrate
         >>> y = integrate(lambda t, y: y, tf.constant([[1.0]]), tolerance=1e-6)
-        >>> float(y[0, 0].numpy().round(4))
+        >>> round(float(y[0, 0]), 4)
         2.7183
     """
     dtype = start.dtype

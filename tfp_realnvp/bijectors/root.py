@@ -41,7 +41,8 @@ def increasing_root(
         >>> import tensorflow as tf
         >>> from tfp_realnvp.bijectors.root import increasing_root
         >>> cube = lambda x: (x**3, 3 * x**2)
-        >>> float(increasing_root(cube, tf.constant([8.0]), tf.constant([0.0]), tf.constant([9.0])))
+        >>> root = increasing_root(cube, *tf.constant([[8.0], [0.0], [9.0]]))
+        >>> round(float(root[0]), 4)
         2.0
     """
     precision = np.finfo(target.dtype.as_numpy_dtype).eps

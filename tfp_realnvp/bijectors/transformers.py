@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp.context import serializable
+from tfp_realnvp.context import described, serializable
 
 
 class Transformer(keras.layers.Layer, abc.ABC):
@@ -40,6 +40,9 @@ class Transformer(keras.layers.Layer, abc.ABC):
     @abc.abstractmethod
     def inverse(self, y: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Maps data to latents; returns also the element-wise log-derivative of the inverse."""
+
+    def __repr__(self):
+        return described(self, self.get_config())
 
 
 class Affine(Transformer):

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp.context import Context, Scope, serializable, stable_hash
+from tfp_realnvp.context import Context, Scope, described, serializable, stable_hash
 
 
 class Conditioner(keras.layers.Layer, abc.ABC):
@@ -127,3 +127,6 @@ class Conditioner(keras.layers.Layer, abc.ABC):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {"outputs": self.outputs}
+
+    def __repr__(self):
+        return described(self, self.get_config())
