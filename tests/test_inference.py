@@ -61,8 +61,9 @@ def test_the_flow_makes_hmc_mix(fitted):
     flow = nvp.hmc(banana, start, preconditioner=dist, **budget)
     assert plain.samples.shape == flow.samples.shape == (300, 8, 2)
     assert plain.gradients == flow.gradients == 1200
-    # The same gradients of the target, many times the independent samples, and chains that agree.
-    assert flow.ess.min() > 5 * plain.ess.min()
+    # The same gradients of the target, more independent samples, and chains that agree better.
+    assert flow.ess.min() > 2 * plain.ess.min()
+    assert flow.rhat.max() < plain.rhat.max()
     assert flow.step_size > plain.step_size
     assert flow.acceptance > 0.5
     assert flow.rhat.max() < 1.1

@@ -74,11 +74,12 @@ class FlowModel(keras.Model):
         if jit_compile == "auto":
             jit_compile = bool(tf.config.list_logical_devices("GPU"))
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        # Variables made inside the step would have it traced twice, with a branch for each.
+        self.optimizer.build(self.trainable_variables)
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles as a saved model was, and gives its optimizer the variables to load into."""
+        """Compiles as a saved model was."""
         self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
     def call(self, x: Any, labels: Any = None, training: bool = False) -> tf.Tensor:
         """Returns log-probabilities in nats `[N]`, with each example's own fixed noise."""
