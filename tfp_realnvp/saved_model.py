@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import tempfile
 from pathlib import Path
@@ -66,7 +67,9 @@ def export(
             directory.rmdir()
         os.replace(temporary, directory)
     except (OSError, tf.errors.OpError) as error:
-        raise OSError(f"Cannot write {directory}: {error}.") from error
+        # TensorFlow says "{{node}} temporary file; No space left on device [Op:SaveV2]".
+        reason = re.sub(r" \[Op:\w+\]", "", str(error)).rpartition("; ")[2].rstrip(".")
+        raise OSError(f"Cannot write {directory}: {reason}.") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return directory
