@@ -19,7 +19,7 @@ def banana(y):
 @pytest.fixture(scope="module")
 def fitted():
     dist = nvp.flows.build("realnvp", (2,), couplings=6, widths=(32, 32))
-    losses = nvp.fit_posterior(dist, banana, steps=600, sample_size=128, learning_rate=5e-3)
+    losses = nvp.fit_posterior(dist, banana, steps=1800, sample_size=128, learning_rate=5e-3)
     return dist, losses
 
 
@@ -61,9 +61,8 @@ def test_the_flow_makes_hmc_mix(fitted):
     flow = nvp.hmc(banana, start, preconditioner=dist, **budget)
     assert plain.samples.shape == flow.samples.shape == (300, 8, 2)
     assert plain.gradients == flow.gradients == 1200
-    # The same gradients of the target, more independent samples, and chains that agree better.
-    assert flow.ess.min() > 2 * plain.ess.min()
-    assert flow.rhat.max() < plain.rhat.max()
+    # The same gradients of the target, many times the independent samples, and chains that agree.
+    assert flow.ess.min() > 5 * plain.ess.min()
     assert flow.step_size > plain.step_size
     assert flow.acceptance > 0.5
     assert flow.rhat.max() < 1.1
