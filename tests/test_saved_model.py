@@ -72,6 +72,20 @@ def test_signatures_of_images(exported):
     }
 
 
+def test_an_empty_batch_gives_empty_results(exported):
+    _, _, signatures = exported
+    none = tf.zeros([0, *SHAPE], tf.uint8)
+    assert signatures["serving_default"](images=none)["bits_per_dim"].shape == [0]
+    latents = signatures["encode"](images=none)["latents"]
+    assert latents.shape == [0, 16]
+    assert signatures["decode"](latents=latents)["images"].shape == [0, *SHAPE]
+    seed = tf.constant([0, 1])
+    drawn = signatures["sample"](
+        num_samples=tf.constant(0), temperature=tf.constant(1.0), seed=seed
+    )
+    assert drawn["images"].shape == [0, *SHAPE]
+
+
 def test_served_values_are_those_of_the_flow(exported, images):
     dist, _, signatures = exported
     seeded = signatures["log_prob"](images=images, seed=tf.constant([3, 4]))["log_prob"]
