@@ -49,7 +49,7 @@ def main() -> None:
         times = StepTimes()
         batches = tf.data.Dataset.from_tensors(images).repeat(count + 1)
         model.fit(batches, epochs=1, verbose=0, callbacks=[times])
-        seconds = np.diff(times.ends)[args.warmup :]
+        seconds = list(np.diff(times.ends)[args.warmup :])
     else:
         log_prob = tf.function(dist.log_prob)
         sample = tf.function(lambda: dist.sample(args.batch))
