@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import ours_vector, processes, run
+from benchmarks import ours_vector, processes, run, scaling
 from benchmarks.table import Row, faster, table
 
 
@@ -45,3 +45,9 @@ def test_peers_that_are_missing_are_named(capsys):
 
 def test_every_group_has_a_function():
     assert all(callable(group) for group in run.GROUPS.values())
+
+
+def test_scaling_finds_a_known_slope():
+    assert scaling.slope([1, 2, 4], [80, 20, 5]) == pytest.approx(-2)
+    curves = {"depth": {"values": [1, 2], "images_per_s": [8.0, 4.0], "slope": -1.0}}
+    assert "slope -1.00" in scaling.plot(curves).axes[0].get_title()
