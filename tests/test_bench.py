@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import ours_vector, processes, run, scaling
+from benchmarks import groups, ours_vector, processes, run, scaling
 from benchmarks.table import Row, faster, table
 
 
@@ -51,3 +51,42 @@ def test_scaling_finds_a_known_slope():
     assert scaling.slope([1, 2, 4], [80, 20, 5]) == pytest.approx(-2)
     curves = {"depth": {"values": [1, 2], "images_per_s": [8.0, 4.0], "slope": -1.0}}
     assert "slope -1.00" in scaling.plot(curves).axes[0].get_title()
+
+
+def test_every_group_makes_rows_of_reports(monkeypatch):
+    """With the scripts' reports in their form, every row has a value."""
+    commands = []
+
+    def reported(command, **_):
+        commands.append(" ".join(command))
+        module = command[1].removeprefix("benchmarks.")
+        rate = 10.0 if module.startswith("peers") else 15.0
+        return {
+            "saved_model": {"64": {k: {"step_ms_median": 9.0} for k in ("saved", "in_process")}},
+            "alone": {"step_ms": 11.0, "in_order_ms": 10.0, "at_once_ms": 10.0},
+            "precision": {"float32": 2.0, "bfloat16": 2.0},
+            "startup": {
+                "libraries_s": 8.0,
+                "import_and_modules_s": 0.1,
+                "sample_cold_s": 10.0,
+                "sampling_s": 1.0,
+            },
+        }.get(
+            module,
+            {
+                "images_per_s": rate,
+                "samples_per_s": rate,
+                "memory_mb": 100.0 + ("5" in command) * (9 if "--recompute" in command else 99),
+            },
+        )
+
+    monkeypatch.setattr(processes, "run", reported)
+    monkeypatch.setattr(groups, "run", reported)
+    monkeypatch.setattr(groups, "installed", lambda peers, python: peers)
+    bench = groups.Bench("python", short=False)
+    rows = {name: group(bench) for name, group in run.GROUPS.items()}
+    assert all(rows.values())
+    assert all(row.met for group in rows.values() for row in group)
+    assert rows["memory"][-1].value == pytest.approx(9 / 99)
+    # What two groups ask for runs once.
+    assert len(commands) == len(set(commands))
