@@ -2,6 +2,9 @@
 PYTHON ?= python3
 VENV ?= .venv
 WORKERS ?= 2
+# What `make bench` runs the other libraries with.
+PEER_PYTHON ?= $(BIN)/python
+ROWS ?=
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 DEV = $(VENV)/.installed-dev
@@ -37,8 +40,8 @@ $(NOTEBOOKS): $(INSTALLED)
 demo: $(INSTALLED)  ## Train a flow on embedded data, evaluate, sample, export, reload
 	@$(BIN)/python scripts/demo.py --out runs/demo
 
-bench: $(INSTALLED)  ## Time uva_multiscale; PEERS="--peer SCRIPT --peer_python PATH" beside others
-	$(BIN)/python benchmarks/run.py $(PEERS)
+bench: $(INSTALLED)  ## Time all rows; PEER_PYTHON=PATH has the peers, ROWS="train vector" chooses
+	@$(BIN)/python -m benchmarks.run --peer_python $(PEER_PYTHON) $(if $(ROWS),--rows $(ROWS))
 
 test: $(DEV)  ## Run the tests (the slow ones apart)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)

@@ -1,22 +1,92 @@
-"""The table of the benchmarks."""
+"""The benchmarks run, and their table says what is met."""
 
-import importlib.util
-from pathlib import Path
+import json
 
-PATH = Path(__file__).resolve().parents[1] / "benchmarks" / "run.py"
+import pytest
+
+from benchmarks import groups, ours_vector, processes, run, scaling
+from benchmarks.table import Row, faster, table
 
 
-def test_ratios_are_against_the_best_peer_that_ran():
-    spec = importlib.util.spec_from_file_location("bench_run", PATH)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    rows = [
-        {"task": "train", "batch": 32, "ours": 60.0, "peers": {"a": 20.0, "b": 40.0, "c": None}},
-        {"task": "sample", "batch": 1, "ours": 9.0, "peers": {"c": None}},
-        {"task": "logprob", "batch": 1, "ours": None, "peers": {"a": 1.0}},
-    ]
-    assert module.table(rows).splitlines()[2:] == [
-        "| train | 32 | 60.0 | b: 40.0 | 1.50 |",
-        "| sample | 1 | 9.0 | none | - |",
-        "| logprob | 1 | failed | a: 1.0 | - |",
-    ]
+@pytest.mark.parametrize("what", ["train", "logprob", "sample"])
+def test_our_script_reports_one_line(what, capsys):
+    budget = "--batch 8 --steps 2 --warmup 0 --epochs 1 --steps_per_execution 2 --jit off"
+    ours_vector.main(["--what", what, *budget.split()])
+    report = json.loads(capsys.readouterr().out)
+    assert report["samples_per_s"] > 0
+    assert report["parameters"] == 136_208
+
+
+def test_the_best_peer_counts():
+    others = {"a": {"images_per_s": 20.0}, "b": {"images_per_s": 40.0}, "c": None}
+    row = faster("train", {"images_per_s": 60.0}, others, 1.5, "images")
+    assert row.line() == "| train | 60.0 images/s | b: 40.0 | 1.5 | >= 1.5 | met |"
+
+
+def test_what_was_not_measured_is_neither_met_nor_missed():
+    alone = faster("sample", {"images_per_s": 9.0}, {"c": None}, 1.5, "images")
+    failed = faster("sample", None, {"c": {"images_per_s": 9.0}}, 1.5, "images")
+    assert alone.met is None
+    assert failed.met is None
+    assert len(table([alone, failed]).splitlines()) == 4
+
+
+def test_some_bars_are_upper_bounds():
+    assert Row("memory", "2 MB", "3 MB", 0.7, 1.0, at_least=False).met
+    assert not Row("memory", "4 MB", "3 MB", 1.3, 1.0, at_least=False).met
+
+
+def test_peers_that_are_missing_are_named(capsys):
+    missing = processes.Peer("Gone", "no_such_package_at_all", ())
+    there = processes.Peer("NumPy", "numpy", ())
+    assert processes.installed([missing, there], processes.sys.executable) == [there]
+    assert "no_such_package_at_all is not installed" in capsys.readouterr().out
+
+
+def test_every_group_has_a_function():
+    assert all(callable(group) for group in run.GROUPS.values())
+
+
+def test_scaling_finds_a_known_slope():
+    assert scaling.slope([1, 2, 4], [80, 20, 5]) == pytest.approx(-2)
+    curves = {"depth": {"values": [1, 2], "images_per_s": [8.0, 4.0], "slope": -1.0}}
+    assert "slope -1.00" in scaling.plot(curves).axes[0].get_title()
+
+
+def test_every_group_makes_rows_of_reports(monkeypatch):
+    """With the scripts' reports in their form, every row has a value."""
+    commands = []
+
+    def reported(command, **_):
+        commands.append(" ".join(command))
+        module = command[1].removeprefix("benchmarks.")
+        rate = 10.0 if module.startswith("peers") else 15.0
+        return {
+            "saved_model": {"64": {k: {"step_ms_median": 9.0} for k in ("saved", "in_process")}},
+            "alone": {"step_ms": 11.0, "in_order_ms": 10.0, "at_once_ms": 10.0},
+            "precision": {"float32": 2.0, "bfloat16": 2.0},
+            "startup": {
+                "libraries_s": 8.0,
+                "import_and_modules_s": 0.1,
+                "sample_cold_s": 10.0,
+                "sampling_s": 1.0,
+            },
+        }.get(
+            module,
+            {
+                "images_per_s": rate,
+                "samples_per_s": rate,
+                "memory_mb": 100.0 + ("5" in command) * (9 if "--recompute" in command else 99),
+            },
+        )
+
+    monkeypatch.setattr(processes, "run", reported)
+    monkeypatch.setattr(groups, "run", reported)
+    monkeypatch.setattr(groups, "installed", lambda peers, python: peers)
+    bench = groups.Bench("python", short=False)
+    rows = {name: group(bench) for name, group in run.GROUPS.items()}
+    assert all(rows.values())
+    assert all(row.met for group in rows.values() for row in group)
+    assert rows["memory"][-1].value == pytest.approx(9 / 99)
+    # What two groups ask for runs once.
+    assert len(commands) == len(set(commands))

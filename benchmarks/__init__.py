@@ -1,0 +1,1 @@
+"""Instruments that time this package beside others; see `docs/performance.md`."""

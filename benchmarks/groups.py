@@ -1,0 +1,140 @@
+"""The groups of rows: what is run for each, and what it is held against."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from benchmarks.processes import Peer, image_peers, installed, ours, run, vector_peers
+from benchmarks.table import Row, faster
+from tfp_realnvp.precision import best_precision
+
+
+@dataclasses.dataclass
+class Bench:
+    """A run of the benchmarks.
+
+    Attributes:
+        python: the interpreter of the peers.
+        short: whether to take tiny batches and few steps, to see that all runs.
+        reports: what every process has reported, by command.
+    """
+
+    python: str
+    short: bool
+    reports: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        self.image = installed(image_peers(), self.python)
+        self.vector = installed(vector_peers(), self.python)
+
+    def ours(self, module: str, *options: str) -> Any:
+        """Runs one of our scripts, once."""
+        key = " ".join([module, *options])
+        if key not in self.reports:
+            self.reports[key] = ours(module, *options)
+        return self.reports[key]
+
+    def others(self, peers: list[Peer], *options: str) -> dict[str, Any]:
+        """Runs the peers, each once."""
+        found = {}
+        for peer in peers:
+            key = " ".join([peer.name, *options])
+            if key not in self.reports:
+                self.reports[key] = run([*peer.command, *options], python=self.python)
+            found[peer.name] = self.reports[key]
+        return found
+
+    def options(self, what: str, batch: int, steps: int, warmup: int = 2) -> list[str]:
+        """Returns the arguments that all timed scripts share."""
+        if self.short:
+            batch, steps, warmup = min(batch, 2), 2, 0
+        options = {"what": what, "batch": batch, "steps": steps, "warmup": warmup}
+        return [word for key, value in options.items() for word in (f"--{key}", str(value))]
+
+
+def train(bench: Bench) -> list[Row]:
+    """Images trained per second through `fit`: the best mode, and float32 against float32."""
+    rows = []
+    for batch, steps in ((32, 9), (128, 5)):
+        options = bench.options("train", batch, steps, warmup=1)
+        others = bench.others(bench.image, *options)
+        plain = {name: each for name, each in others.items() if "bfloat16" not in name}
+        best = bench.ours("ours_image", *options, "--precision", best_precision())
+        same = bench.ours("ours_image", *options, "--precision", "float32")
+        what = f"train, batch {batch}"
+        rows.append(faster(f"{what}, {best_precision()}", best, others, 1.5, "images"))
+        rows.append(faster(f"{what}, float32 both", same, plain, 1.0, "images"))
+    return rows
+
+
+def _calls(bench: Bench, what: str, batches: tuple[int, ...]) -> list[Row]:
+    rows = []
+    for batch in batches:
+        options = bench.options(what, batch, 30 if batch == 1 else 9)
+        mine = bench.ours("ours_image", *options)
+        others = bench.others(bench.image, *options)
+        rows.append(faster(f"{what}, batch {batch}", mine, others, 1.5, "images"))
+    return rows
+
+
+def logprob(bench: Bench) -> list[Row]:
+    """Likelihoods per second in process."""
+    return _calls(bench, "logprob", (1, 64, 128))
+
+
+def sample(bench: Bench) -> list[Row]:
+    """Images drawn per second."""
+    return _calls(bench, "sample", (1, 64))
+
+
+def saved(bench: Bench) -> list[Row]:
+    """Likelihoods through the SavedModel: beside the peers, and beside the same in process."""
+    rows = []
+    report = bench.ours("saved_model", "--steps", "1" if bench.short else "10") or {}
+    for batch, times in report.items():
+        there, here = (times[name]["step_ms_median"] for name in ("saved", "in_process"))
+        steps = 30 if batch == "1" else 9
+        others = bench.others(bench.image, *bench.options("logprob", int(batch), steps))
+        rate = {"images_per_s": 1e3 * int(batch) / there}
+        what = f"log_prob through the SavedModel, batch {batch}"
+        rows.append(faster(what, rate, others, 1.5, "images"))
+        # 5% or 1 ms, whichever is more, as one ratio.
+        bar = max(1.05, 1 + 1 / here)
+        other = f"in process: {here:.2f} ms"
+        rows.append(
+            Row(what, f"{there:.2f} ms", other, there / here, round(bar, 3), at_least=False)
+        )
+    return rows
+
+
+def vector(bench: Bench) -> list[Row]:
+    """The vector `realnvp` beside five libraries."""
+    rows = []
+    for size in (2, 43):
+        for what in ("train", "logprob", "sample"):
+            options = [*bench.options(what, 256, 100, warmup=20), "--size", str(size)]
+            mine = bench.ours("ours_vector", *options)
+            others = bench.others(bench.vector, *options)
+            rows.append(faster(f"vector realnvp, D={size}, {what}", mine, others, 1.0, "samples"))
+    return rows
+
+
+def networks(bench: Bench) -> list[Row]:
+    """A whole training step beside the conditioner networks alone."""
+    rows = []
+    for batch, steps in ((32, 9), (128, 5)):
+        report = bench.ours("alone", *bench.options("train", batch, steps))
+        if report:
+            alone = min(report["in_order_ms"], report["at_once_ms"])
+            rows.append(
+                Row(
+                    f"training step over its networks alone, batch {batch}",
+                    f"{report['step_ms']:.0f} ms",
+                    f"networks alone: {alone:.0f} ms",
+                    report["step_ms"] / alone,
+                    1.15,
+                    at_least=False,
+                )
+            )
+    return rows
