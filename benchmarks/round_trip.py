@@ -55,6 +55,7 @@ def main() -> None:
     add("--split", default="test")
     add("--data_dir", help="where data sets are kept")
     add("--examples", type=int, default=0, help="how many, 0 for all")
+    add("--noisy", type=int, default=2000, help="how many of them with noise over the bin")
     add("--rows", type=int, default=250, help="images at once")
     args = parser.parse_args()
     dist = nvp.load(args.weights)
@@ -68,14 +69,15 @@ def main() -> None:
     wrong = {
         "encode_decode": decoded != images,
         "saved_model": served(dist, images, args.rows) != images,
-        "full_support_noise": full_support(dist, images, args.rows) != images,
+        "full_support_noise": full_support(dist, images[: args.noisy], args.rows)
+        != images[: args.noisy],
     }
-    figures = {name: int(pixels.sum()) for name, pixels in wrong.items()}
+    figures = {name: f"{pixels.sum()} of {pixels.size}" for name, pixels in wrong.items()}
     rates = {
         "encoded_per_s": round(len(images) / (encoded - start), 1),
         "decoded_per_s": round(len(images) / (end - encoded), 1),
     }
-    print(json.dumps({"flow": dist.name, "pixels": images.size, "wrong": figures, **rates}))
+    print(json.dumps({"flow": dist.name, "wrong": figures, **rates}))
 
 
 if __name__ == "__main__":
