@@ -298,6 +298,9 @@ BIJECTORS: dict[str, Case] = {
     "maf": Case(flow("maf", (3,), layers=2, widths=(8,)), (3,)),
     "iaf": Case(flow("iaf", (3,), layers=2, widths=(8,)), (3,)),
     "nsf": Case(flow("nsf", (3,), couplings=2, hidden=(8,)), (3,)),
+    "nsf_image": Case(
+        flow("nsf", (4, 4, 1), levels=4, widths=(4, 4, 4)), (4, 4, 1), high=4.0
+    ),
 }
 
 CASES = [(name, case) for name, case in BIJECTORS.items()]
