@@ -45,6 +45,11 @@ class Transformer(keras.layers.Layer, abc.ABC):
         return described(self, self.get_config())
 
 
+def bounded(raw: tf.Tensor, bound: Any) -> tf.Tensor:
+    """Returns `bound * tanh(raw / bound)`: near `raw` where that is small, never beyond it."""
+    return bound * tf.tanh(raw / bound)
+
+
 class Affine(Transformer):
     """Affine map with a bounded log-scale (arXiv:1605.08803).
 
@@ -93,7 +98,7 @@ class Affine(Transformer):
     def _log_scale_and_shift(self, parameters):
         raw, shift = tf.split(parameters, 2, axis=-1)
         bound = self.bound if self.bound is not None else tf.exp(self.log_bound.value)
-        return tf.tanh(raw / bound) * bound, shift
+        return bounded(raw, bound), shift
 
     def get_config(self):
         """Returns the constructor's arguments."""
