@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.root import increasing_root
 from tfp_realnvp.bijectors.transformers import Transformer, bounded
 
@@ -50,9 +51,7 @@ class MixtureLogistic(Transformer):
 
     def __init__(self, *, components: int = 8, **kwargs: Any):
         super().__init__(**kwargs)
-        if components < 1:
-            raise ValueError(f"A mixture needs at least 1 component, got {components}.")
-        self.components = components
+        self.components = arguments.whole("MixtureLogistic", "components", components)
 
     @property
     def parameters_per_element(self) -> int:  # type: ignore[override]

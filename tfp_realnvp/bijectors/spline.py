@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.transformers import Transformer, bounded
 
 # A bin is at least this part of the interval's length over the number of bins.
@@ -57,11 +58,8 @@ class RationalQuadraticSpline(Transformer):
 
     def __init__(self, *, bins: int = 8, bound: float = 4.0, **kwargs: Any):
         super().__init__(**kwargs)
-        if bins < 2 or not bound > 0:
-            raise ValueError(
-                f"A spline needs at least 2 bins and a positive bound, got {bins} and {bound}."
-            )
-        self.bins, self.bound = bins, bound
+        self.bins = arguments.whole("RationalQuadraticSpline", "bins", bins, least=2)
+        self.bound = arguments.real("RationalQuadraticSpline", "bound", bound, above=0)
 
     @property
     def parameters_per_element(self) -> int:  # type: ignore[override]

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.context import described, serializable
 
 
@@ -73,8 +74,8 @@ class Affine(Transformer):
 
     def __init__(self, *, bound: float | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        if bound is not None and not bound > 0:
-            raise ValueError(f"The bound of the log-scale must be positive, got {bound}.")
+        if bound is not None:
+            arguments.real("Affine", "bound", bound, above=0)
         self.bound = bound
 
     def build(self, input_shape):
@@ -130,9 +131,8 @@ class TanhAffine(Transformer):
 
     def __init__(self, *, weight_norm: bool = False, l2: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
-        if not l2 >= 0:
-            raise ValueError(f"The L2 penalty must not be negative, got {l2}.")
-        self.weight_norm, self.l2 = weight_norm, l2
+        self.weight_norm = arguments.instance("TanhAffine", "weight_norm", weight_norm, bool)
+        self.l2 = arguments.real("TanhAffine", "l2", l2, least=0)
 
     def build(self, input_shape):
         """Creates the scale of each of the last axis' channels."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 
 
@@ -34,9 +35,7 @@ class MLP(Conditioner):
         self, *, widths: Sequence[int] = (128, 128), outputs: int | None = None, **kwargs: Any
     ):
         super().__init__(outputs=outputs, **kwargs)
-        if any(width < 1 for width in widths):
-            raise ValueError(f"An MLP needs positive widths, got {tuple(widths)}.")
-        self.widths = tuple(widths)
+        self.widths = arguments.widths("MLP", "widths", widths)
 
     def build(self, input_shape):
         """Creates kernels and biases."""

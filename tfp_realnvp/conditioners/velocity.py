@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.context import Context
 
@@ -38,9 +39,7 @@ class Velocity(Conditioner):
         self, *, widths: Sequence[int] = (64, 64), outputs: int | None = None, **kwargs: Any
     ):
         super().__init__(outputs=outputs, **kwargs)
-        if any(width < 1 for width in widths):
-            raise ValueError(f"A velocity field needs positive widths, got {tuple(widths)}.")
-        self.widths = tuple(widths)
+        self.widths = arguments.widths("Velocity", "widths", widths)
 
     def build(self, input_shape):
         """Creates kernels and biases."""

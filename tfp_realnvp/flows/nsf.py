@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tfp_realnvp.bijectors import (
     Alternating,
     Channels,
@@ -24,7 +26,12 @@ ALPHA, BOUND = 0.05, 4.0
 
 @register("nsf")
 def nsf(
-    event_shape, *, levels: int, couplings: int = 8, hidden=(128, 128), widths=(32, 48, 64)
+    event_shape,
+    *,
+    levels: int,
+    couplings: int = 8,
+    hidden: Sequence[int] = (128, 128),
+    widths: tuple[int, int, int] = (32, 48, 64),
 ) -> list:
     """Spline couplings: `couplings` with MLPs for vectors, three scales of `widths` for images."""
     if len(event_shape) == 1:

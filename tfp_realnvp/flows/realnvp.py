@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tfp_realnvp.bijectors import (
     Affine,
     Alternating,
@@ -29,7 +31,7 @@ def realnvp(
     *,
     levels: int,
     couplings: int = 8,
-    widths=(128, 128),
+    widths: Sequence[int] = (128, 128),
     scales: int | None = None,
     width: int = 32,
     blocks: int = 4,

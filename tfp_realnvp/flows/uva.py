@@ -42,7 +42,9 @@ def uva_vardeq(event_shape, *, levels: int, width: int = 32, couplings: int = 8)
 
 
 @register("uva_multiscale")
-def uva_multiscale(event_shape, *, levels: int, widths=(32, 48, 64)) -> list:
+def uva_multiscale(
+    event_shape, *, levels: int, widths: tuple[int, int, int] = (32, 48, 64)
+) -> list:
     """Variational dequantization and three scales."""
     require_image("uva_multiscale", event_shape, divisor=4)
     return [
