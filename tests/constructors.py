@@ -298,6 +298,19 @@ BIJECTORS: dict[str, Case] = {
     "maf": Case(flow("maf", (3,), layers=2, widths=(8,)), (3,)),
     "iaf": Case(flow("iaf", (3,), layers=2, widths=(8,)), (3,)),
     "nsf": Case(flow("nsf", (3,), couplings=2, hidden=(8,)), (3,)),
+    # The members of the image flow, fewer of each.
+    "nsf_image": Case(
+        lambda: Composition(
+            [
+                Logit(high=4.0, alpha=0.05),
+                Coupling(Checkerboard(), conv(), transformer=RationalQuadraticSpline()),
+                Squeeze(),
+                FactorOut([Coupling(Channels(), conv(), transformer=RationalQuadraticSpline())]),
+            ]
+        ),
+        (4, 4, 1),
+        high=4.0,
+    ),
 }
 
 CASES = [(name, case) for name, case in BIJECTORS.items()]

@@ -188,14 +188,3 @@ def test_the_penalty_reaches_the_loss_but_not_the_bits(images, penalty, where):
     assert logs["loss"] - logs["bits_per_dim"] == pytest.approx(expected, rel=1e-3)
     plain = small(penalty="none", normalization="none")
     assert not nvp.FlowModel(plain).losses
-
-
-def test_bad_arguments():
-    with pytest.raises(ValueError, match=r"running statistics is in \[0, 1\), got 1\.0"):
-        BatchNorm(momentum=1.0)
-    with pytest.raises(ValueError, match="epsilon >= 0, got -1"):
-        BatchNorm(epsilon=-1)
-    with pytest.raises(ValueError, match="Unknown penalty 'all'"):
-        small(penalty="all")
-    with pytest.raises(ValueError, match="Unknown normalization 'layer'"):
-        small(normalization="layer")

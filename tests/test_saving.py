@@ -19,6 +19,7 @@ FLOWS = {
     "uva_vardeq": ((4, 4, 3), {"width": 4, "couplings": 2}),
     "uva_multiscale": ((4, 8, 1), {"widths": (4, 4, 4)}),
     "lecture_realnvp": ((4, 4, 3), {"width": 4, "blocks": 1}),
+    "flowpp": ((4, 4, 1), {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2}),
     "glow": ((4, 4, 1), {"width": 4, "steps": 1}),
     "realnvp": ((3,), {"couplings": 2, "widths": (8,)}),
     "planar": ((3,), {"layers": 2}),

@@ -90,7 +90,7 @@ def test_neural_ode_density_falls_where_the_field_spreads():
     ode.build((size,), Scope(dtype="float64"))
     kernel = np.zeros((size + 1, size))
     kernel[:size] = a * np.eye(size)
-    ode.velocity.end_kernel.assign(kernel)
+    ode.velocity.end[0].assign(kernel)
     x = np.random.default_rng(0).normal(size=(3, size))
     y, forward = ode.forward_and_log_det(x)
     np.testing.assert_allclose(y, np.exp(a) * x, rtol=ODE)

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tensorflow_probability as tfp
 from constructors import perturb_weights
-from tolerances import QUADRATURE
+from tolerances import FLOAT64, QUADRATURE
 
 import tfp_realnvp as nvp
 from tfp_realnvp.bijectors import (
@@ -141,6 +142,48 @@ def test_spline_is_the_identity_outside_its_interval():
         result, log_slope = method(y, parameters)
         np.testing.assert_array_equal(result, y)
         np.testing.assert_array_equal(log_slope, np.zeros([4, 1]))
+
+
+@pytest.mark.parametrize("scale", [0.3, 3.0])
+def test_spline_is_that_of_tfp(scale):
+    spline = RationalQuadraticSpline(bins=5, bound=2.0)
+    rng = np.random.default_rng(0)
+    y, parameters = tf.constant(rng.uniform(-2, 2, (200, 3))), rng.normal(size=(200, 14, 3)) * scale
+    parameters = tf.constant(parameters.reshape(200, -1))
+    across, up, slopes = (tf.linalg.matrix_transpose(v) for v in spline._knots(y, parameters))
+    theirs = tfp.bijectors.RationalQuadraticSpline(
+        bin_widths=np.diff(across),
+        bin_heights=np.diff(up),
+        knot_slopes=slopes[..., 1:-1],
+        range_min=-2,
+    )
+    x, log_slope = spline.inverse(y, parameters)
+    np.testing.assert_allclose(x, theirs.forward(y), atol=FLOAT64)
+    np.testing.assert_allclose(log_slope, theirs.forward_log_det_jacobian(y, 0), atol=FLOAT64)
+    again, minus = spline.forward(y, parameters)
+    np.testing.assert_allclose(again, theirs.inverse(tf.identity(y)), atol=FLOAT64)
+    expected = theirs.inverse_log_det_jacobian(tf.identity(y), 0)
+    np.testing.assert_allclose(minus, expected, atol=FLOAT64)
+
+
+@pytest.mark.parametrize("scale", [1.0, 30.0])
+def test_slopes_of_a_spline_have_a_bound(scale):
+    # Between knots too, where steep knots beside a flat bin would make a spline almost flat.
+    spline = RationalQuadraticSpline(bins=8, bound=4.0)
+    rng = np.random.default_rng(0)
+    parameters = tf.constant(rng.normal(size=(100_000, 23)) * scale)
+    _, log_slope = spline.inverse(tf.constant(rng.uniform(-4, 4, (100_000, 1))), parameters)
+    assert np.abs(log_slope).max() < np.log(150)
+
+
+def test_spline_flow_far_from_the_identity_comes_back_in_float32():
+    # Eight layers, all weights moved by more than training moves them.
+    dist = nvp.flows.build("nsf", (2,))
+    perturb_weights(dist.bijector)
+    x = np.random.default_rng(0).normal(size=(1000, 2)).astype("float32")
+    z, _ = dist.bijector.inverse_and_log_det(x)
+    again, _ = dist.bijector.forward_and_log_det(z)
+    np.testing.assert_allclose(again, x, atol=5e-3)
 
 
 def test_mixture_gradient_by_finite_differences():

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
@@ -51,7 +52,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         name: name of the distribution.
 
     Raises:
-        ValueError: the bijectors do not fit the event shape.
+        ValueError: the bijectors do not fit the event shape, or an argument out of range.
 
     Example:
         >>> import tfp_realnvp as nvp
@@ -79,15 +80,17 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         name: str = "flow",
     ):
         parameters = dict(locals())
-        shape = tuple(int(side) for side in event_shape)
+        shape = arguments.event_shape(event_shape)
         if not bijectors:
             raise ValueError("A flow needs at least one bijector.")
         bijector = Composition(end_flat(bijectors), name=name)
+        if num_classes is not None:
+            arguments.whole("Flow", "num_classes", num_classes)
         scope = Scope(
             path="flow",
-            seed=seed,
-            dtype=tf.as_dtype(dtype).name,
-            conditioner_dtype=conditioner_dtype,
+            seed=arguments.whole("Flow", "seed", seed, least=None),
+            dtype=arguments.flow_dtype(dtype),
+            conditioner_dtype=arguments.dtype_policy(conditioner_dtype),
             num_classes=num_classes,
             recompute=recompute,
         )

@@ -98,16 +98,6 @@ class MomentsOfData:
         return self._squares / max(self.count, 1)
 
 
-def check_momentum(momentum: float) -> None:
-    """Checks a momentum.
-
-    Raises:
-        ValueError: it is not in `[0, 1)`.
-    """
-    if not 0 <= momentum < 1:
-        raise ValueError(f"The momentum of running statistics is in [0, 1), got {momentum}.")
-
-
 def _wide(x: tf.Tensor) -> tf.DType:
     return x.dtype if x.dtype.size >= 4 else tf.float32
 

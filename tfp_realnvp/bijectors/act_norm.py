@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.context import Scope
 
@@ -42,7 +43,7 @@ class ActNorm(FlowBijector):
     """
 
     def __init__(self, *, ndims: int = 3, name: str | None = None):
-        super().__init__(data_ndims=ndims, name=name)
+        super().__init__(data_ndims=arguments.whole("ActNorm", "ndims", ndims), name=name)
         self._affine: _ChannelAffine
         self._ready = False
 

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.transformers import Affine, Transformer
 from tfp_realnvp.conditioners.made import MADE
@@ -32,6 +33,7 @@ class Autoregressive(FlowBijector):
         name: name of the bijector.
 
     Raises:
+        TypeError: a network that is not masked, or no transformer.
         ValueError: at building, fewer than 2 coordinates, or a flow with `Context.condition`.
 
     Example:
@@ -50,8 +52,10 @@ class Autoregressive(FlowBijector):
         name: str | None = None,
     ):
         super().__init__(data_ndims=1, name=name)
-        self.conditioner = conditioner
-        self.transformer = transformer or Affine()
+        self.conditioner = arguments.instance("Autoregressive", "conditioner", conditioner, MADE)
+        self.transformer = arguments.instance(
+            "Autoregressive", "transformer", transformer or Affine(), Transformer
+        )
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         if scope.condition_channels:

@@ -16,6 +16,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 from tensorflow_probability.python.internal import cache_util
 
+from tfp_realnvp import arguments
 from tfp_realnvp.context import Context, Scope, described, serializable
 
 Shape = tuple[int, ...]
@@ -105,7 +106,7 @@ class FlowBijector(tfp.bijectors.Bijector):
         Raises:
             ValueError: the shape does not fit, or differs from what it was built for before.
         """
-        event_shape = tuple(int(side) for side in event_shape)
+        event_shape = arguments.event_shape(event_shape)
         if len(event_shape) != self.inverse_min_event_ndims:
             raise ValueError(
                 f"{type(self).__name__} takes events of rank {self.inverse_min_event_ndims}, "

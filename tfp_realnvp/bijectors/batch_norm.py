@@ -8,9 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.context import Scope
-from tfp_realnvp.moments import RunningMoments, check_momentum
+from tfp_realnvp.moments import RunningMoments
 
 
 class BatchNorm(FlowBijector):
@@ -54,11 +55,9 @@ class BatchNorm(FlowBijector):
         ndims: int = 3,
         name: str | None = None,
     ):
-        check_momentum(momentum)
-        if not epsilon >= 0:
-            raise ValueError(f"BatchNorm needs epsilon >= 0, got {epsilon}.")
-        super().__init__(data_ndims=ndims, name=name)
-        self.momentum, self.epsilon = momentum, epsilon
+        super().__init__(data_ndims=arguments.whole("BatchNorm", "ndims", ndims), name=name)
+        self.momentum = arguments.real("BatchNorm", "momentum", momentum, least=0, below=1)
+        self.epsilon = arguments.real("BatchNorm", "epsilon", epsilon, least=0)
         self._statistics: _Statistics
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:

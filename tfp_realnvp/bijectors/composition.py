@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -13,6 +13,22 @@ import tensorflow_probability as tfp
 from tfp_realnvp.bijectors.base import FlowBijector, Shape, snake_case
 from tfp_realnvp.bijectors.recomputation import inverse_recomputing, is_recomputable
 from tfp_realnvp.context import Scope
+
+
+def checked_members(bijectors: Any) -> list[tfp.bijectors.Bijector]:
+    """Returns a list of bijectors.
+
+    Raises:
+        TypeError: it is no sequence, or holds something else.
+    """
+    one = isinstance(bijectors, str | tfp.bijectors.Bijector)
+    if one or not isinstance(bijectors, Iterable):
+        raise TypeError(f"A composition is made of a list of bijectors, got {bijectors!r}.")
+    found = list(bijectors)
+    for bijector in found:
+        if not isinstance(bijector, tfp.bijectors.Bijector):
+            raise TypeError(f"A composition is made of bijectors, got {bijector!r}.")
+    return found
 
 
 class Composition(FlowBijector):
@@ -40,12 +56,9 @@ class Composition(FlowBijector):
     """
 
     def __init__(self, bijectors: Sequence[tfp.bijectors.Bijector], *, name: str | None = None):
-        bijectors = list(bijectors)
+        bijectors = checked_members(bijectors)
         if not bijectors:
             raise ValueError("A composition needs at least one bijector.")
-        for bijector in bijectors:
-            if not isinstance(bijector, tfp.bijectors.Bijector):
-                raise TypeError(f"A composition is made of bijectors, got {bijector!r}.")
         super().__init__(
             data_ndims=bijectors[0].inverse_min_event_ndims,
             latent_ndims=bijectors[-1].forward_min_event_ndims,

@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.partitions import Partition
 from tfp_realnvp.bijectors.transformers import Affine, Transformer
@@ -33,8 +34,8 @@ class Coupling(FlowBijector):
         name: name of the bijector.
 
     Raises:
-        ValueError: at building, where the event cannot be split, or the conditioner's output does
-            not fit.
+        TypeError: no partition, Keras layer or transformer.
+        ValueError: at building, where the event cannot be split, or the conditioner does not fit.
 
     Example:
         >>> import numpy as np
@@ -53,10 +54,15 @@ class Coupling(FlowBijector):
         transformer: Transformer | None = None,
         name: str | None = None,
     ):
+        arguments.instance("Coupling", "partition", partition, Partition)
         super().__init__(data_ndims=partition.event_ndims, name=name)
         self.partition = partition
-        self.conditioner = conditioner
-        self.transformer = transformer or Affine()
+        self.conditioner = arguments.instance(
+            "Coupling", "conditioner", conditioner, keras.layers.Layer
+        )
+        self.transformer = arguments.instance(
+            "Coupling", "transformer", transformer or Affine(), Transformer
+        )
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         self.partition.mask(event_shape)
@@ -65,6 +71,11 @@ class Coupling(FlowBijector):
         inputs = self.partition.seen_size(event_shape) + scope.condition_channels
         seen_shape = (None, *event_shape[:-1], inputs)
         if isinstance(self.conditioner, Conditioner):
+            if self.conditioner.event_ndims not in (None, len(event_shape)):
+                raise ValueError(
+                    f"The conditioner of {scope.path} sees events of rank "
+                    f"{self.conditioner.event_ndims}, got shape {event_shape}."
+                )
             self.conditioner.prepare(outputs=outputs, scope=scope.child("conditioner"))
         if not self.conditioner.built:
             self.conditioner.build(seen_shape)

@@ -10,7 +10,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.composition import Composition, checked_members
 from tfp_realnvp.bijectors.flatten import Flatten
 from tfp_realnvp.context import Scope
 
@@ -91,7 +91,7 @@ def end_flat(
     bijectors: Sequence[tfp.bijectors.Bijector],
 ) -> list[tfp.bijectors.Bijector]:
     """Returns the list with a `Flatten` at its latent end where that is an image."""
-    bijectors = list(bijectors)
+    bijectors = checked_members(bijectors)
     ndims = bijectors[-1].forward_min_event_ndims if bijectors else 3
     return bijectors if ndims == 1 else [*bijectors, Flatten()]
 

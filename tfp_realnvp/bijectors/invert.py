@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.context import Scope
 
@@ -18,6 +19,7 @@ class Invert(FlowBijector):
         name: name of the bijector.
 
     Raises:
+        TypeError: not a bijector of this library.
         ValueError: the bijector loses information, waits for data, or changes the event shape.
 
     Example:
@@ -30,6 +32,7 @@ class Invert(FlowBijector):
     """
 
     def __init__(self, bijector: FlowBijector, *, name: str | None = None):
+        arguments.instance("Invert", "bijector", bijector, FlowBijector)
         if bijector.is_surjective or bijector.needs_data:
             raise ValueError(f"Only a bijector that needs no data can be inverted, got {bijector}.")
         super().__init__(

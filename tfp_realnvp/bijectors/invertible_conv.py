@@ -9,6 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.context import Scope, stable_hash
 
@@ -44,7 +45,7 @@ class InvertibleConv(FlowBijector):
     """
 
     def __init__(self, *, ndims: int = 3, name: str | None = None):
-        super().__init__(data_ndims=ndims, name=name)
+        super().__init__(data_ndims=arguments.whole("InvertibleConv", "ndims", ndims), name=name)
         self._factors: _Factors
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector
 
 
@@ -52,7 +53,7 @@ class Logit(FlowBijector):
             raise ValueError(f"Logit needs low < high, got [{low}, {high}].")
         if not 0 <= alpha < 1:
             raise ValueError(f"Logit needs alpha in [0, 1), got {alpha}.")
-        super().__init__(data_ndims=ndims, name=name)
+        super().__init__(data_ndims=arguments.whole("Logit", "ndims", ndims), name=name)
         self.low, self.high, self.alpha = low, high, alpha
 
     @property

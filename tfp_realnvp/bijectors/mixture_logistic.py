@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.root import increasing_root
-from tfp_realnvp.bijectors.transformers import Transformer
+from tfp_realnvp.bijectors.transformers import Transformer, bounded
 
 # Bounds of the log-scales, of the components and of the affine map behind them.
 COMPONENT_BOUND = 4.0
@@ -50,9 +51,7 @@ class MixtureLogistic(Transformer):
 
     def __init__(self, *, components: int = 8, **kwargs: Any):
         super().__init__(**kwargs)
-        if components < 1:
-            raise ValueError(f"A mixture needs at least 1 component, got {components}.")
-        self.components = components
+        self.components = arguments.whole("MixtureLogistic", "components", components)
 
     @property
     def parameters_per_element(self) -> int:  # type: ignore[override]
@@ -90,17 +89,13 @@ class MixtureLogistic(Transformer):
         )
         gains = np.linspace(*GAINS, count).astype(value.dtype.as_numpy_dtype)[:, None]
         log_weights = tf.nn.log_softmax(logits, axis=-2)
-        log_scale = _bounded(affine[..., 0, :], AFFINE_BOUND)
-        mixture = log_weights, means * gains, _bounded(raw * gains[::-1], COMPONENT_BOUND)
+        log_scale = bounded(affine[..., 0, :], AFFINE_BOUND)
+        mixture = log_weights, means * gains, bounded(raw * gains[::-1], COMPONENT_BOUND)
         return log_scale, affine[..., 1, :], mixture
 
     def get_config(self):
         """Returns the constructor's arguments."""
         return {"components": self.components}
-
-
-def _bounded(raw, bound):
-    return bound * tf.tanh(raw / bound)
 
 
 def _logit_and_log_slope(y, log_weights, means, log_scales):

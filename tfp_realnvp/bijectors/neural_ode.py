@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.dequantization import _fresh_noise
 from tfp_realnvp.bijectors.ode_solver import integrate
@@ -45,6 +46,7 @@ class NeuralODE(FlowBijector):
         name: name of the bijector.
 
     Raises:
+        TypeError: another network, or a trace that is neither exact nor not.
         ValueError: the tolerance or `max_steps` is not positive.
 
     Example:
@@ -65,15 +67,13 @@ class NeuralODE(FlowBijector):
         max_steps: int = 500,
         name: str | None = None,
     ):
-        if not tolerance > 0 or max_steps < 1:
-            raise ValueError(
-                f"A solver needs a positive tolerance and max_steps, got {tolerance} and "
-                f"{max_steps}."
-            )
         super().__init__(data_ndims=1, name=name)
-        self.velocity = velocity
+        self.velocity = arguments.instance("NeuralODE", "velocity", velocity, Velocity)
+        if exact_trace is not None:
+            arguments.instance("NeuralODE", "exact_trace", exact_trace, bool)
         self.exact_trace = exact_trace
-        self.tolerance, self.max_steps = tolerance, max_steps
+        self.tolerance = arguments.real("NeuralODE", "tolerance", tolerance, above=0)
+        self.max_steps = arguments.whole("NeuralODE", "max_steps", max_steps)
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         size = event_shape[0]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import Shape
 from tfp_realnvp.context import serializable
 
@@ -26,7 +27,7 @@ class Partition(abc.ABC):
     event_ndims: int
 
     def __init__(self, *, inverted: bool = False):
-        self.inverted = inverted
+        self.inverted = arguments.instance(type(self).__name__, "inverted", inverted, bool)
 
     @abc.abstractmethod
     def mask(self, event_shape: Shape) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector
 
 
@@ -40,7 +41,7 @@ class Rescale(FlowBijector):
     ):
         if not low < high:
             raise ValueError(f"Rescale needs low < high, got [{low}, {high}].")
-        super().__init__(data_ndims=ndims, name=name)
+        super().__init__(data_ndims=arguments.whole("Rescale", "ndims", ndims), name=name)
         self.low, self.high = low, high
 
     def _inverse_and_log_det(self, y, context):

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp.bijectors.transformers import Transformer
+from tfp_realnvp import arguments
+from tfp_realnvp.bijectors.transformers import Transformer, bounded
 
-# A bin is at least this part of the interval's length over the number of bins, a slope this.
+# A bin is at least this part of the interval's length over the number of bins.
 LEAST_BIN = 0.1
-LEAST_SLOPE = 1e-2
-# softplus(OFFSET) + LEAST_SLOPE = 1: parameters of 0 are the identity.
-OFFSET = math.log(math.expm1(1 - LEAST_SLOPE))
+# Bound of an element's parameters: of the logarithms of the bins' sizes, and of the slopes relative
+# to the bins beside them. It bounds the slope everywhere: a spline that is almost flat somewhere
+# loses the digits of what it maps, and a row of them multiplies the loss from layer to layer.
+PARAMETER_BOUND = 1.0
 
 
 class RationalQuadraticSpline(Transformer):
@@ -29,12 +30,17 @@ class RationalQuadraticSpline(Transformer):
       `log s^2 (d_{k+1} r^2 + 2 s r (1-r) + d_k (1-r)^2) / (s + (d_{k+1} + d_k - 2s) r (1-r))^2`;
     * outside the interval, and with all parameters 0, the identity.
 
+    The sizes of the bins are a softmax of bounded parameters, `c tanh(raw / c)`. The slope at an
+    inner knot is the harmonic mean of `s` in the bins beside it times the exponential of a bounded
+    parameter: so it is never far above the lesser of the two, where the spline between knots
+    would have to be almost flat.
+
     Values are clipped to the interval before the spline sees them, so that gradients are finite
     wherever an element lies.
 
     Args:
-        bins: number of bins K; an element takes `3K - 1` parameters: widths and heights of the
-            bins through a softmax, slopes at the inner knots through a softplus.
+        bins: number of bins K; an element takes `3K - 1` parameters: for the widths and heights
+            of the bins and for the slopes at the inner knots.
         bound: half the length of the interval.
         **kwargs: see `keras.layers.Layer`.
 
@@ -52,11 +58,8 @@ class RationalQuadraticSpline(Transformer):
 
     def __init__(self, *, bins: int = 8, bound: float = 4.0, **kwargs: Any):
         super().__init__(**kwargs)
-        if bins < 2 or not bound > 0:
-            raise ValueError(
-                f"A spline needs at least 2 bins and a positive bound, got {bins} and {bound}."
-            )
-        self.bins, self.bound = bins, bound
+        self.bins = arguments.whole("RationalQuadraticSpline", "bins", bins, least=2)
+        self.bound = arguments.real("RationalQuadraticSpline", "bound", bound, above=0)
 
     @property
     def parameters_per_element(self) -> int:  # type: ignore[override]
@@ -101,16 +104,16 @@ class RationalQuadraticSpline(Transformer):
         widths, heights, slopes = tf.split(
             tf.reshape(parameters, shape), [self.bins, self.bins, self.bins - 1], axis=-2
         )
-        slopes = LEAST_SLOPE + tf.nn.softplus(slopes + OFFSET)
-        ends = tf.ones_like(slopes[..., :1, :])
-        return (
-            self._places(widths),
-            self._places(heights),
-            tf.concat([ends, slopes, ends], -2),
-        )
+        across, up = self._places(widths), self._places(heights)
+        mean = _steps(up) / _steps(across)
+        before, after = mean[..., :-1, :], mean[..., 1:, :]
+        inner = 2 * before * after / (before + after) * tf.exp(bounded(slopes, PARAMETER_BOUND))
+        ends = tf.ones_like(inner[..., :1, :])
+        return across, up, tf.concat([ends, inner, ends], -2)
 
     def _places(self, raw):
-        shares = LEAST_BIN / self.bins + (1 - LEAST_BIN) * tf.nn.softmax(raw, axis=-2)
+        sizes = tf.nn.softmax(bounded(raw, PARAMETER_BOUND), axis=-2)
+        shares = LEAST_BIN / self.bins + (1 - LEAST_BIN) * sizes
         inner = 2 * self.bound * tf.cumsum(shares, axis=-2)[..., :-1, :] - self.bound
         end = tf.fill(tf.shape(inner[..., :1, :]), tf.cast(self.bound, raw.dtype))
         return tf.concat([-end, inner, end], -2)
@@ -131,9 +134,13 @@ def _bin_of(value, knots, across, up, slopes):
         return tf.reduce_sum(mark * of, axis=-2)
 
     low, bottom = pick(across[..., :-1, :]), pick(up[..., :-1, :])
-    width = pick(across[..., 1:, :] - across[..., :-1, :])
-    height = pick(up[..., 1:, :] - up[..., :-1, :])
+    width, height = pick(_steps(across)), pick(_steps(up))
     return low, width, bottom, height, pick(slopes[..., :-1, :]), pick(slopes[..., 1:, :])
+
+
+def _steps(knots):
+    """Returns the sizes of the bins between knots."""
+    return knots[..., 1:, :] - knots[..., :-1, :]
 
 
 def _progress(ratio, mean, left, right):

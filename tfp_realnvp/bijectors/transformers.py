@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.context import described, serializable
 
 
@@ -45,7 +46,36 @@ class Transformer(keras.layers.Layer, abc.ABC):
         return described(self, self.get_config())
 
 
-class Affine(Transformer):
+def bounded(raw: tf.Tensor, bound: Any) -> tf.Tensor:
+    """Returns `bound * tanh(raw / bound)`: near `raw` where that is small, never beyond it."""
+    return bound * tf.tanh(raw / bound)
+
+
+class _ScaleAndShift(Transformer):
+    """Affine maps, which differ in how they get their log-scale."""
+
+    parameters_per_element = 2
+
+    def forward(self, x, parameters):
+        """See `Transformer.forward`."""
+        log_scale, shift = self._log_scale_and_shift(parameters)
+        return x * tf.exp(-log_scale) - shift, -log_scale
+
+    def inverse(self, y, parameters):
+        """See `Transformer.inverse`."""
+        log_scale, shift = self._log_scale_and_shift(parameters)
+        return (y + shift) * tf.exp(log_scale), log_scale
+
+    def _log_scale_and_shift(self, parameters):
+        raw, shift = tf.split(parameters, 2, axis=-1)
+        return self._log_scale(raw), shift
+
+    @abc.abstractmethod
+    def _log_scale(self, raw: tf.Tensor) -> tf.Tensor:
+        """Returns the log-scale that an unbounded parameter stands for."""
+
+
+class Affine(_ScaleAndShift):
     """Affine map with a bounded log-scale (arXiv:1605.08803).
 
     With `log_scale = bound * tanh(raw / bound)`:
@@ -64,12 +94,10 @@ class Affine(Transformer):
         ValueError: `bound` is not positive.
     """
 
-    parameters_per_element = 2
-
     def __init__(self, *, bound: float | None = None, **kwargs: Any):
         super().__init__(**kwargs)
-        if bound is not None and not bound > 0:
-            raise ValueError(f"The bound of the log-scale must be positive, got {bound}.")
+        if bound is not None:
+            arguments.real("Affine", "bound", bound, above=0)
         self.bound = bound
 
     def build(self, input_shape):
@@ -80,27 +108,16 @@ class Affine(Transformer):
             )
         self.built = True
 
-    def forward(self, x, parameters):
-        """See `Transformer.forward`."""
-        log_scale, shift = self._log_scale_and_shift(parameters)
-        return x * tf.exp(-log_scale) - shift, -log_scale
-
-    def inverse(self, y, parameters):
-        """See `Transformer.inverse`."""
-        log_scale, shift = self._log_scale_and_shift(parameters)
-        return (y + shift) * tf.exp(log_scale), log_scale
-
-    def _log_scale_and_shift(self, parameters):
-        raw, shift = tf.split(parameters, 2, axis=-1)
+    def _log_scale(self, raw):
         bound = self.bound if self.bound is not None else tf.exp(self.log_bound.value)
-        return tf.tanh(raw / bound) * bound, shift
+        return bounded(raw, bound)
 
     def get_config(self):
         """Returns the constructor's arguments."""
         return {"bound": self.bound}
 
 
-class TanhAffine(Transformer):
+class TanhAffine(_ScaleAndShift):
     """Affine map whose log-scale is a learned multiple of a tanh (arXiv:1605.08803, section 4.1).
 
     With `log_scale = scale * tanh(raw)`, `scale` a parameter per channel that starts from 1:
@@ -121,13 +138,10 @@ class TanhAffine(Transformer):
         ValueError: `l2` is negative.
     """
 
-    parameters_per_element = 2
-
     def __init__(self, *, weight_norm: bool = False, l2: float = 0.0, **kwargs: Any):
         super().__init__(**kwargs)
-        if not l2 >= 0:
-            raise ValueError(f"The L2 penalty must not be negative, got {l2}.")
-        self.weight_norm, self.l2 = weight_norm, l2
+        self.weight_norm = arguments.instance("TanhAffine", "weight_norm", weight_norm, bool)
+        self.l2 = arguments.real("TanhAffine", "l2", l2, least=0)
 
     def build(self, input_shape):
         """Creates the scale of each of the last axis' channels."""
@@ -142,22 +156,11 @@ class TanhAffine(Transformer):
             )
         self.built = True
 
-    def forward(self, x, parameters):
-        """See `Transformer.forward`."""
-        log_scale, shift = self._log_scale_and_shift(parameters)
-        return x * tf.exp(-log_scale) - shift, -log_scale
-
-    def inverse(self, y, parameters):
-        """See `Transformer.inverse`."""
-        log_scale, shift = self._log_scale_and_shift(parameters)
-        return (y + shift) * tf.exp(log_scale), log_scale
-
-    def _log_scale_and_shift(self, parameters):
-        raw, shift = tf.split(parameters, 2, axis=-1)
+    def _log_scale(self, raw):
         scale = self.scale.value
         if self.weight_norm:
             scale = scale * tf.sign(self.direction.value)
-        return tf.tanh(raw) * scale, shift
+        return tf.tanh(raw) * scale
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -33,6 +33,9 @@ class VariationalDequantization(Dequantization):
         levels: number of integer levels.
         alpha: shrinkage of the base noise before its logit.
         name: name of the bijector.
+
+    Raises:
+        ValueError: levels or alpha out of range; at building, couplings that change the shape.
     """
 
     def __init__(
@@ -51,7 +54,14 @@ class VariationalDequantization(Dequantization):
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         channels = scope.condition_channels + event_shape[-1]
-        self.noise_flow.build(event_shape, scope.child("noise_flow", condition_channels=channels))
+        built = self.noise_flow.build(
+            event_shape, scope.child("noise_flow", condition_channels=channels)
+        )
+        if built != event_shape:
+            raise ValueError(
+                f"The noise of variational dequantization keeps the shape {event_shape} of the "
+                f"image, got a noise flow to {built}."
+            )
 
     @property
     def needs_data(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.context import Context, Scope, described, serializable, stable_hash
 
 
@@ -23,8 +24,13 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         **kwargs: see `keras.layers.Layer`.
     """
 
+    #: Rank of the events that the network can see; None for any.
+    event_ndims: int | None = None
+
     def __init__(self, *, outputs: int | None = None, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
+        if outputs is not None:
+            arguments.whole(type(self).__name__, "outputs", outputs)
         self.outputs = outputs
         self.num_classes: int | None = None
         self._scope_path: str = self.name

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 
 LAYER_NORM_EPSILON = 1e-6
@@ -37,13 +38,14 @@ class GatedConv(Conditioner):
         TensorShape([2, 4, 4, 2])
     """
 
+    event_ndims = 3
+
     def __init__(
         self, *, width: int = 32, blocks: int = 3, outputs: int | None = None, **kwargs: Any
     ):
         super().__init__(outputs=outputs, **kwargs)
-        if width < 1 or blocks < 1:
-            raise ValueError(f"Needs positive width and blocks, got {width} and {blocks}.")
-        self.width, self.blocks = width, blocks
+        self.width = arguments.whole("GatedConv", "width", width)
+        self.blocks = arguments.whole("GatedConv", "blocks", blocks)
 
     def build(self, input_shape):
         """Creates kernels and biases."""

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.weight_norm import WeightNormConv, add_class_bias
 
@@ -37,11 +38,11 @@ class GlowConv(Conditioner):
         TensorShape([2, 4, 4, 2])
     """
 
+    event_ndims = 3
+
     def __init__(self, *, width: int = 512, outputs: int | None = None, **kwargs: Any):
         super().__init__(outputs=outputs, **kwargs)
-        if width < 1:
-            raise ValueError(f"Needs a positive width, got {width}.")
-        self.width = width
+        self.width = arguments.whole("GlowConv", "width", width)
 
     def build(self, input_shape):
         """Creates kernels and biases."""

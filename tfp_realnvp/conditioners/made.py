@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 
 
@@ -43,9 +44,7 @@ class MADE(Conditioner):
         self, *, widths: Sequence[int] = (128, 128), outputs: int | None = None, **kwargs: Any
     ):
         super().__init__(outputs=outputs, **kwargs)
-        if any(width < 1 for width in widths) or not widths:
-            raise ValueError(f"MADE needs hidden layers of positive width, got {tuple(widths)}.")
-        self.widths = tuple(widths)
+        self.widths = arguments.widths("MADE", "widths", widths, least=1)
 
     def build(self, input_shape):
         """Creates kernels, biases and masks."""

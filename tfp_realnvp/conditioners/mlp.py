@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 
 
@@ -34,23 +36,11 @@ class MLP(Conditioner):
         self, *, widths: Sequence[int] = (128, 128), outputs: int | None = None, **kwargs: Any
     ):
         super().__init__(outputs=outputs, **kwargs)
-        if any(width < 1 for width in widths):
-            raise ValueError(f"An MLP needs positive widths, got {tuple(widths)}.")
-        self.widths = tuple(widths)
+        self.widths = arguments.widths("MLP", "widths", widths)
 
     def build(self, input_shape):
         """Creates kernels and biases."""
-        outputs = self.known_outputs()
-        sizes = [input_shape[-1] + (self.num_classes or 0), *self.widths]
-        self.hidden = [
-            (
-                self.weight(f"dense_{i}/kernel", (size, width), "he_normal"),
-                self.weight(f"dense_{i}/bias", (width,), "zeros"),
-            )
-            for i, (size, width) in enumerate(zip(sizes, self.widths, strict=False))
-        ]
-        self.end_kernel = self.weight("end/kernel", (sizes[-1], outputs), "zeros")
-        self.end_bias = self.weight("end/bias", (outputs,), "zeros")
+        self.hidden, self.end = dense_weights(self, input_shape[-1], self.widths, "he_normal")
         self.built = True
 
     def run(self, inputs, classes, context):
@@ -58,11 +48,41 @@ class MLP(Conditioner):
         x = inputs if classes is None else tf.concat([inputs, classes], -1)
         for kernel, bias in self.hidden:
             x = tf.nn.relu(_dense(x, kernel, bias))
-        return _dense(x, self.end_kernel, self.end_bias)
+        return _dense(x, *self.end)
 
     def get_config(self):
         """Returns the constructor's arguments."""
         return {**super().get_config(), "widths": list(self.widths)}
+
+
+def dense_weights(
+    owner: Conditioner, inputs: int, widths: Sequence[int], initializer: str
+) -> tuple[list[tuple[Any, Any]], tuple[Any, Any]]:
+    """Creates kernels and biases of hidden layers and of a zero-initialised end.
+
+    Args:
+        owner: the conditioner that holds the weights; its classes are inputs too.
+        inputs: size of the input without classes.
+        widths: widths of the hidden layers.
+        initializer: of the hidden layers' kernels.
+
+    Returns:
+        The hidden layers' kernels and biases in pairs, and the pair of the end.
+    """
+    sizes = [inputs + (owner.num_classes or 0), *widths]
+    hidden = [
+        (
+            owner.weight(f"dense_{i}/kernel", (size, width), initializer),
+            owner.weight(f"dense_{i}/bias", (width,), "zeros"),
+        )
+        for i, (size, width) in enumerate(itertools.pairwise(sizes))
+    ]
+    outputs = owner.known_outputs()
+    end = (
+        owner.weight("end/kernel", (sizes[-1], outputs), "zeros"),
+        owner.weight("end/bias", (outputs,), "zeros"),
+    )
+    return hidden, end
 
 
 def _dense(x, kernel, bias):

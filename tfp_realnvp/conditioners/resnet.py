@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.normalization import (
     NORMALIZATIONS,
@@ -44,7 +45,7 @@ class ResNet(Conditioner):
         **kwargs: see `keras.layers.Layer`.
 
     Raises:
-        ValueError: width or blocks is not positive, or an unknown normalization.
+        ValueError: width, blocks or l2 out of range, or an unknown normalization.
 
     Example:
         >>> import numpy as np
@@ -52,6 +53,8 @@ class ResNet(Conditioner):
         >>> ResNet(width=8, blocks=1, outputs=2)(np.ones([2, 4, 4, 1], "float32")).shape
         TensorShape([2, 4, 4, 2])
     """
+
+    event_ndims = 3
 
     def __init__(
         self,
@@ -65,14 +68,15 @@ class ResNet(Conditioner):
         **kwargs: Any,
     ):
         super().__init__(outputs=outputs, **kwargs)
-        if width < 1 or blocks < 1:
-            raise ValueError(f"Needs positive width and blocks, got {width} and {blocks}.")
         if normalization not in NORMALIZATIONS:
             raise ValueError(
                 f"Unknown normalization {normalization!r}; there are {NORMALIZATIONS}."
             )
-        self.width, self.blocks, self.normalization = width, blocks, normalization
-        self.double_input, self.l2 = double_input, l2
+        self.normalization = normalization
+        self.width = arguments.whole("ResNet", "width", width)
+        self.blocks = arguments.whole("ResNet", "blocks", blocks)
+        self.double_input = arguments.instance("ResNet", "double_input", double_input, bool)
+        self.l2 = arguments.real("ResNet", "l2", l2, least=0)
 
     def build(self, input_shape):
         """Creates kernels, biases and normalizations."""

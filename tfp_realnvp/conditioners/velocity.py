@@ -7,7 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.conditioners.mlp import dense_weights
 from tfp_realnvp.context import Context
 
 
@@ -38,22 +40,11 @@ class Velocity(Conditioner):
         self, *, widths: Sequence[int] = (64, 64), outputs: int | None = None, **kwargs: Any
     ):
         super().__init__(outputs=outputs, **kwargs)
-        if any(width < 1 for width in widths):
-            raise ValueError(f"A velocity field needs positive widths, got {tuple(widths)}.")
-        self.widths = tuple(widths)
+        self.widths = arguments.widths("Velocity", "widths", widths)
 
     def build(self, input_shape):
         """Creates kernels and biases."""
-        sizes = [input_shape[-1] + (self.num_classes or 0), *self.widths]
-        self.hidden = [
-            (
-                self.weight(f"dense_{i}/kernel", (size, width), "glorot_normal"),
-                self.weight(f"dense_{i}/bias", (width,), "zeros"),
-            )
-            for i, (size, width) in enumerate(zip(sizes, self.widths, strict=False))
-        ]
-        self.end_kernel = self.weight("end/kernel", (sizes[-1], self.known_outputs()), "zeros")
-        self.end_bias = self.weight("end/bias", (self.known_outputs(),), "zeros")
+        self.hidden, self.end = dense_weights(self, input_shape[-1], self.widths, "glorot_normal")
         self.built = True
 
     def run(self, inputs, classes, context):
@@ -95,12 +86,12 @@ class Velocity(Conditioner):
                 # Time and labels do not move along the directions: theirs are the last rows.
                 seen = kernel[: tangents.shape[-1]] if i == 0 else kernel
                 tangents = tf.linalg.matmul(tangents, seen) * (1 - tf.square(x))
-        kernel = tf.cast(self.end_kernel.value, x.dtype)
+        kernel, bias = (tf.cast(weight.value, x.dtype) for weight in self.end)
         if tangents is not None:
             tangents = tf.linalg.matmul(
                 tangents, kernel if self.hidden else kernel[: tangents.shape[-1]]
             )
-        return tf.linalg.matmul(x, kernel) + tf.cast(self.end_bias.value, x.dtype), tangents
+        return tf.linalg.matmul(x, kernel) + bias, tangents
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -2,6 +2,7 @@
 
 from tfp_realnvp.flows import (
     autoregressive,
+    flowpp,
     glow,
     lecture,
     neural_ode,
@@ -15,6 +16,7 @@ from tfp_realnvp.flows.registry import build, names, options, register
 __all__ = [
     "autoregressive",
     "build",
+    "flowpp",
     "glow",
     "lecture",
     "names",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tfp_realnvp.bijectors import Affine, Autoregressive, Invert, Permutation, Standardize
 from tfp_realnvp.conditioners import MADE
 from tfp_realnvp.flows.registry import register, require_vector
@@ -10,7 +12,7 @@ LOG_SCALE_BOUND = 2.0
 
 
 @register("maf")
-def maf(event_shape, *, layers: int = 8, widths=(128, 128)) -> list:
+def maf(event_shape, *, layers: int = 8, widths: Sequence[int] = (128, 128)) -> list:
     """Affine autoregressive layers, the order reversed between them; sampling takes D passes."""
     require_vector("maf", event_shape)
     return [
@@ -24,7 +26,7 @@ def maf(event_shape, *, layers: int = 8, widths=(128, 128)) -> list:
 
 
 @register("iaf")
-def iaf(event_shape, *, layers: int = 8, widths=(128, 128)) -> list:
+def iaf(event_shape, *, layers: int = 8, widths: Sequence[int] = (128, 128)) -> list:
     """The same layers inverted: sampling takes one pass, the density of given data D."""
     require_vector("iaf", event_shape)
     return [

@@ -15,7 +15,7 @@ from tfp_realnvp.bijectors import (
     Standardize,
 )
 from tfp_realnvp.conditioners import MLP, GlowConv
-from tfp_realnvp.flows.registry import register, require_image
+from tfp_realnvp.flows.registry import register, require_image, require_vector
 
 MOST_SCALES = 3
 
@@ -57,10 +57,7 @@ def glow(
 
 
 def _of_vectors(event_shape, steps: int, width: int) -> list:
-    if event_shape[0] < 2:
-        raise ValueError(
-            f"glow models vectors of at least 2 dimensions, got event shape {event_shape}."
-        )
+    require_vector("glow", event_shape)
 
     def step() -> list:
         return [

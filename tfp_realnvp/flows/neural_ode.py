@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tfp_realnvp.bijectors import NeuralODE, Standardize
 from tfp_realnvp.conditioners import Velocity
 from tfp_realnvp.flows.registry import register, require_vector
@@ -11,7 +13,7 @@ from tfp_realnvp.flows.registry import register, require_vector
 def neural_ode(
     event_shape,
     *,
-    widths=(64, 64, 64),
+    widths: Sequence[int] = (64, 64, 64),
     exact_trace: bool | None = None,
     tolerance: float = 1e-4,
     max_steps: int = 500,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tfp_realnvp.bijectors import (
     Affine,
     Alternating,
@@ -14,8 +16,9 @@ from tfp_realnvp.bijectors import (
     TanhAffine,
 )
 from tfp_realnvp.conditioners import MLP, ResNet
+from tfp_realnvp.flows.coupling_run import coupling_run
 from tfp_realnvp.flows.multiscale import realnvp_scales
-from tfp_realnvp.flows.registry import register, require_image
+from tfp_realnvp.flows.registry import register, require_image, require_vector
 
 LOG_SCALE_BOUND = 2.0
 # logit(0.05 + 0.9 x / 256)
@@ -29,7 +32,7 @@ def realnvp(
     *,
     levels: int,
     couplings: int = 8,
-    widths=(128, 128),
+    widths: Sequence[int] = (128, 128),
     scales: int | None = None,
     width: int = 32,
     blocks: int = 4,
@@ -74,19 +77,14 @@ def realnvp(
 
 
 def _of_vectors(event_shape, couplings, widths) -> list:
-    if event_shape[0] < 2:
-        raise ValueError(
-            f"realnvp models vectors of at least 2 dimensions, got event shape {event_shape}."
-        )
+    require_vector("realnvp", event_shape)
     return [
         Standardize(),
-        *(
-            Coupling(
-                Alternating(inverted=i % 2 == 1),
-                MLP(widths=widths),
-                transformer=Affine(bound=LOG_SCALE_BOUND),
-            )
-            for i in range(couplings)
+        *coupling_run(
+            Alternating,
+            couplings,
+            lambda: MLP(widths=widths),
+            lambda: Affine(bound=LOG_SCALE_BOUND),
         ),
     ]
 

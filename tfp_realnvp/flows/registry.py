@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tfp_realnvp import arguments
 from tfp_realnvp.distribution import Flow
 
 Definition = Callable[..., list]
@@ -18,7 +20,8 @@ def register(name: str) -> Callable[[Definition], Definition]:
     """Returns a decorator that makes a definition a named flow.
 
     A definition takes the event shape, `levels` by keyword if the data are images, and its
-    options by keyword, and returns a list of bijectors from data to latent.
+    options by keyword, and returns a list of bijectors from data to latent. Options are checked by
+    their annotations, before the definition sees them: see `arguments.annotated`.
 
     Args:
         name: name of the flow.
@@ -88,7 +91,7 @@ def build(
         A `tfd.TransformedDistribution`.
 
     Raises:
-        ValueError: an unknown name, or a shape that the flow does not take.
+        ValueError: an unknown name, a shape that the flow does not take, or an option out of range.
         TypeError: an unknown option.
 
     Example:
@@ -97,14 +100,16 @@ def build(
         TensorShape([8, 8, 1])
     """
     definition = _definition(name)
-    shape = tuple(int(side) for side in event_shape)
+    shape = arguments.event_shape(event_shape)
     known = inspect.signature(definition).parameters
     unknown = sorted(set(options) - set(known))
     if unknown:
         choices = sorted(set(known) - {"event_shape", "levels"})
         raise TypeError(f"{name} has no option {', '.join(unknown)}; its options are {choices}.")
-    if any(side < 1 for side in shape):
-        raise ValueError(f"An event shape has positive sides, got {shape}.")
+    hints = typing.get_type_hints(definition)
+    options = {
+        key: arguments.annotated(name, key, value, hints.get(key)) for key, value in options.items()
+    }
     if "levels" in known:
         options["levels"] = levels
     return Flow(

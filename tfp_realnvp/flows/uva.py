@@ -5,15 +5,14 @@ from __future__ import annotations
 from tfp_realnvp.bijectors import (
     Channels,
     Checkerboard,
-    Coupling,
     Dequantization,
     FactorOut,
     Logit,
-    Partition,
     Squeeze,
     VariationalDequantization,
 )
 from tfp_realnvp.conditioners import GatedConv
+from tfp_realnvp.flows.coupling_run import coupling_run
 from tfp_realnvp.flows.registry import register, require_image
 
 ALPHA = 1e-5
@@ -26,7 +25,7 @@ def uva_simple(event_shape, *, levels: int, width: int = 32, couplings: int = 8)
     return [
         Dequantization(levels=levels),
         Logit(high=levels, alpha=ALPHA),
-        *coupling_run(Checkerboard, couplings, width=width),
+        *coupling_run(Checkerboard, couplings, lambda: GatedConv(width=width)),
     ]
 
 
@@ -37,31 +36,28 @@ def uva_vardeq(event_shape, *, levels: int, width: int = 32, couplings: int = 8)
     return [
         variational_dequantization(levels),
         Logit(high=levels, alpha=ALPHA),
-        *coupling_run(Checkerboard, couplings, width=width),
+        *coupling_run(Checkerboard, couplings, lambda: GatedConv(width=width)),
     ]
 
 
 @register("uva_multiscale")
-def uva_multiscale(event_shape, *, levels: int, widths=(32, 48, 64)) -> list:
+def uva_multiscale(
+    event_shape, *, levels: int, widths: tuple[int, int, int] = (32, 48, 64)
+) -> list:
     """Variational dequantization and three scales."""
     require_image("uva_multiscale", event_shape, divisor=4)
     return [
         variational_dequantization(levels),
         Logit(high=levels, alpha=ALPHA),
-        *coupling_run(Checkerboard, 2, width=widths[0]),
+        *coupling_run(Checkerboard, 2, lambda: GatedConv(width=widths[0])),
         Squeeze(),
-        *coupling_run(Channels, 2, width=widths[1]),
-        FactorOut([Squeeze(), *coupling_run(Channels, 4, width=widths[2])]),
+        *coupling_run(Channels, 2, lambda: GatedConv(width=widths[1])),
+        FactorOut([Squeeze(), *coupling_run(Channels, 4, lambda: GatedConv(width=widths[2]))]),
     ]
 
 
 def variational_dequantization(levels: int) -> VariationalDequantization:
     """Four narrow checkerboard couplings that see the image."""
     return VariationalDequantization(
-        coupling_run(Checkerboard, 4, width=16), levels=levels, alpha=ALPHA
+        coupling_run(Checkerboard, 4, lambda: GatedConv(width=16)), levels=levels, alpha=ALPHA
     )
-
-
-def coupling_run(partition: type[Partition], count: int, *, width: int) -> list[Coupling]:
-    """Couplings with gated convolutions whose partition is inverted every second time."""
-    return [Coupling(partition(inverted=i % 2 == 1), GatedConv(width=width)) for i in range(count)]
