@@ -156,7 +156,7 @@ class _Servable(tf.Module):
         }
         return {
             key: tf.function(
-                _takes_empty_batches(function, counted=next(iter(spec)))
+                _takes_empty_batches(function, counted=next(iter(spec))), autograph=False
             ).get_concrete_function(**spec, **labels_spec)
             for key, (function, spec) in specs.items()
         }

@@ -20,6 +20,8 @@ def traced(dist: Flow, key: str, function: Callable[..., Any]) -> Callable[..., 
     """
     if key not in dist.graphs:
         dist.graphs[key] = tf.function(
-            lambda *arguments: function(dist, *arguments), reduce_retracing=True
+            lambda *arguments: function(dist, *arguments),
+            reduce_retracing=True,
+            autograph=False,  # nothing here needs it, and it takes longer than the tracing
         )
     return dist.graphs[key]
