@@ -49,6 +49,7 @@ _PUBLIC = {
     "save": "saving",
     "split_scales": "latents",
     "summary": "architecture",
+    "use_shards": "sharding",
 }
 _MODULES = (
     "baselines",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
     from tfp_realnvp.noise import dequantization_density, dequantization_noise, noise_histogram
     from tfp_realnvp.saved_model import export
     from tfp_realnvp.saving import load, save
+    from tfp_realnvp.sharding import use_shards
     from tfp_realnvp.statistics import reestimate_statistics
 
 __all__ = [
@@ -136,6 +138,7 @@ __all__ = [
     "save",
     "split_scales",
     "summary",
+    "use_shards",
 ]
 
 

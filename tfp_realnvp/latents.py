@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfp_realnvp.checks import check_data, check_event_shape, check_labels
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.sharding import side_by_side
 from tfp_realnvp.tracing import traced
 
 ROWS_AT_ONCE = 256
@@ -235,8 +236,9 @@ def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: in
         row = np.zeros([1, *values.shape[1:]], values.dtype)
         return _in_chunks(dist, key, graph, row, None if labels is None else [0], rows)[:0]
     function = traced(dist, key, graph)
-    parts = []
-    for start in range(0, len(values), rows):
+
+    def mapped(start: int) -> np.ndarray:
         chunk_labels = None if labels is None else labels[start : start + rows]
-        parts.append(function(values[start : start + rows], chunk_labels).numpy())
-    return np.concatenate(parts)
+        return function(values[start : start + rows], chunk_labels).numpy()
+
+    return np.concatenate(list(side_by_side(mapped, range(0, len(values), rows))))

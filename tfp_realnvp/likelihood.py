@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.sharding import side_by_side
 from tfp_realnvp.tracing import traced
 
 # Examples evaluated at once, counting each importance sample; bounds memory.
@@ -183,9 +184,12 @@ def _noise_draws(
     def draws(start: int) -> Iterator[np.ndarray]:
         rows = tf.convert_to_tensor(data[start : start + chunk])
         chunk_labels = None if labels is None else labels[start : start + chunk]
-        for k in range(count):
+
+        def draw(k: int) -> np.ndarray:
             noise_seed = tf.constant([seed, start * count + k], tf.int32)
-            yield evaluate(rows, noise_seed, chunk_labels).numpy()
+            return evaluate(rows, noise_seed, chunk_labels).numpy()
+
+        return side_by_side(draw, range(count))
 
     return (draws(start) for start in range(0, len(data), chunk))
 

@@ -17,6 +17,7 @@ from tfp_realnvp.checks import (
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import nats_per_unit
+from tfp_realnvp.sharding import check_shards, log_prob_in_shards, shards_in_use
 
 # How many examples data-dependent initialization looks at: vectors at least, images at most.
 INITIALIZATION_VECTORS = 4096
@@ -52,6 +53,7 @@ class FlowModel(keras.Model):
         super().__init__(**kwargs)
         self.dist = dist
         self.seed = seed
+        self.shards = 1
         self.flow_layers = list(dist.keras_layers)
         self.unit = "nats" if dist.levels is None else "bits_per_dim"
         self._likelihood_tracker = keras.metrics.Mean(name=self.unit)
@@ -62,15 +64,30 @@ class FlowModel(keras.Model):
         )
         self.built = True
 
-    def compile(self, optimizer: Any = "adam", *, jit_compile: Any = "auto", **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        *,
+        jit_compile: Any = "auto",
+        shards: int | None = None,
+        **kwargs: Any,
+    ) -> None:
         """Configures training; see `keras.Model.compile`.
 
         Args:
             optimizer: a Keras optimizer or its name.
             jit_compile: whether to compile the step with XLA. `"auto"`: where there is a GPU; on
                 the CPU, TensorFlow's own convolutions are faster.
+            shards: in how many shards, side by side, a batch is worked on; None for those of
+                `nvp.use_shards`. Gradients are those of the whole batch.
             **kwargs: see `keras.Model.compile`; there is no loss to choose.
+
+        Raises:
+            ValueError: shards of a flow that normalizes by statistics of whole batches.
         """
+        shards = shards_in_use() if shards is None else shards
+        check_shards(self.dist, shards)
+        self.shards = shards
         if jit_compile == "auto":
             jit_compile = bool(tf.config.list_logical_devices("GPU"))
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
@@ -115,7 +132,7 @@ class FlowModel(keras.Model):
         seed = tf.stack([tf.constant(self.seed, tf.int32), self.step.value])
         with tf.GradientTape() as tape:
             context = Context(seed=seed, training=True, labels=labels)
-            log_prob = self.dist.log_prob_in(x, context)
+            log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
             loss = self.compute_loss(x=x, y_pred=log_prob)
             scaled = self.optimizer.scale_loss(loss)
         variables = self.trainable_variables
@@ -129,7 +146,7 @@ class FlowModel(keras.Model):
         """Evaluates a batch, with each example's own fixed noise."""
         x, labels = self._unpack(data)
         context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
-        log_prob = self.dist.log_prob_in(x, context)
+        log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
         return self._track(self.compute_loss(x=x, y_pred=log_prob), log_prob)
 
     def predict_step(self, data: Any) -> tf.Tensor:

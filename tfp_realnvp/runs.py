@@ -41,6 +41,7 @@ class RunConfig:
         conditional: whether the flow is conditional on the labels.
         precision: `"float32"`, or `"bfloat16"` for the conditioners' arithmetic.
         jit: `"auto"`, `"on"` or `"off"`: XLA.
+        shards: in how many shards, side by side, a batch is worked on.
         seed: of initial values, data order and noise.
         options: options of the flow.
     """
@@ -58,11 +59,12 @@ class RunConfig:
     conditional: bool = False
     precision: str = "float32"
     jit: str = "auto"
+    shards: int = 1
     seed: int = 0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        positive = {"epochs": self.epochs, "batch_size": self.batch_size}
+        positive = {"epochs": self.epochs, "batch_size": self.batch_size, "shards": self.shards}
         for name, value in positive.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
@@ -153,7 +155,9 @@ def train(
 
     model = FlowModel(dist, seed=config.seed)
     jit = {"auto": "auto", "on": True, "off": False}[config.jit]
-    model.compile(optimizer=config.optimizer(steps_per_epoch), jit_compile=jit)
+    model.compile(
+        optimizer=config.optimizer(steps_per_epoch), jit_compile=jit, shards=config.shards
+    )
     _write_json(out / CONFIG, dataclasses.asdict(config))
 
     log = callbacks.EpochLog(out / LOG)
@@ -260,9 +264,11 @@ def _claim(out: Path, config: RunConfig, *, resume: bool) -> None:
 def _announce(config, dist, model, examples: int, done: int, total: int) -> None:
     parameters = sum(int(np.prod(v.shape)) for v in dist.trainable_variables)
     jit = "XLA" if model.jit_compile else "no XLA"
+    shards = f", {config.shards} shards" if config.shards > 1 else ""
     print(
         f"{config.flow}: {parameters:,} parameters, {examples:,} examples of {config.dataset}, "
-        f"{total:,} steps, {config.precision}, {jit}" + (f", from step {done:,}" if done else ""),
+        f"{total:,} steps, {config.precision}, {jit}{shards}"
+        + (f", from step {done:,}" if done else ""),
         flush=True,
     )
 

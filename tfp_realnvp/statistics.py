@@ -50,7 +50,7 @@ def reestimate_statistics(
     check_labels(labels, dist.num_classes, len(data), name=dist.name)
     if not len(data):
         raise ValueError("Statistics are those of at least one example, got none.")
-    if not _moments(dist.bijector):
+    if not running_moments(dist.bijector):
         return
     if labels is not None:
         labels = np.broadcast_to(np.asarray(labels), [len(data)])
@@ -72,7 +72,7 @@ def _walk(bijector: Any, chunks: Chunks) -> Chunks:
         halves = [(y[..., : y.shape[-1] // 2], context) for y, context in chunks]
         _walk(bijector.rest, halves)
     else:
-        for running in _moments(bijector):
+        for running in running_moments(bijector):
             running.recorder = MomentsOfData()
             try:
                 _pass(bijector, chunks)
@@ -88,7 +88,7 @@ def _pass(bijector: Any, chunks: Chunks) -> Chunks:
     return [(bijector.inverse(y), context) for y, context in chunks]
 
 
-def _moments(bijector: Any) -> Sequence[RunningMoments]:
+def running_moments(bijector: Any) -> Sequence[RunningMoments]:
     """Returns a bijector's running moments in the order in which data reach them."""
     layers = bijector.keras_layers if isinstance(bijector, FlowBijector) else ()
     return [running for layer in layers for running in getattr(layer, "moments", ())]

@@ -1,0 +1,109 @@
+"""Shards of a batch: the likelihood and the gradients of the whole, on several cores."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from constructors import perturb_weights
+
+import tfp_realnvp as nvp
+from tfp_realnvp.sharding import log_prob_in_shards
+
+SHAPE = (4, 4, 1)
+
+# Threads can be chosen only before TensorFlow's first operation: in a process of its own.
+PROCESS = """
+import tfp_realnvp as nvp
+nvp.use_shards(2)
+import numpy as np, tensorflow as tf
+from tfp_realnvp.sharding import shards_in_use
+assert tf.config.threading.get_inter_op_parallelism_threads() == shards_in_use() == 2
+images, _ = nvp.datasets.load_arrays("digits")
+dist = nvp.flows.build("uva_simple", (8, 8, 1), levels=17, width=4, couplings=2)
+model = nvp.FlowModel(dist)
+model.compile()
+assert model.shards == 2
+model.fit(images[:33], batch_size=16, epochs=1, verbose=0)  # the last batch has one row
+latents = nvp.encode(dist, images[:50], rows_at_once=16)
+assert (nvp.decode(dist, latents, rows_at_once=16) == images[:50]).all()
+at_once = nvp.bits_per_dim(dist, images[:4], num_importance_samples=4)
+assert at_once.shape == (4,) and np.isfinite(at_once).all()
+try:
+    nvp.use_shards(3)
+except RuntimeError as error:
+    print(error)
+"""
+
+
+def small(name, **kwargs):
+    dist = nvp.flows.build(name, SHAPE, width=4, couplings=2, dtype="float64", **kwargs)
+    perturb_weights(dist.bijector)
+    return dist
+
+
+def test_value_and_gradients_are_those_of_the_whole_batch():
+    dist = small("uva_simple", num_classes=3)
+
+    @tf.function(reduce_retracing=True, autograph=False)
+    def value_and_gradients(shards, images, labels):
+        context = nvp.Context(noise="per_example", seed=(0, 1), labels=labels, training=True)
+        with tf.GradientTape() as tape:
+            log_prob = log_prob_in_shards(dist, images, context, shards=shards)
+            loss = tf.reduce_mean(log_prob)
+        return log_prob, tape.gradient(loss, dist.trainable_variables)
+
+    for rows in (1, 2, 5):  # fewer rows than shards, and shards of unequal size
+        images = np.random.default_rng(0).integers(0, 256, (rows, *SHAPE)).astype("uint8")
+        labels = tf.range(rows) % 3
+        whole, gradients = value_and_gradients(1, images, labels)
+        sharded, sharded_gradients = value_and_gradients(3, images, labels)
+        np.testing.assert_allclose(sharded, whole, rtol=1e-12)
+        for one, other in zip(gradients, sharded_gradients, strict=True):
+            np.testing.assert_allclose(other, one, rtol=1e-9, atol=1e-9)
+
+
+def test_every_shard_has_noise_of_its_own():
+    dist = small("uva_simple")
+    same = np.zeros([4, *SHAPE], "uint8")
+    values = log_prob_in_shards(dist, same, nvp.Context(seed=(1, 2)), shards=2).numpy()
+    assert len(set(values)) == 4
+    again = log_prob_in_shards(dist, same, nvp.Context(seed=(1, 2)), shards=2).numpy()
+    np.testing.assert_array_equal(values, again)
+
+
+def test_statistics_of_whole_batches_take_one_shard():
+    model = nvp.FlowModel(nvp.flows.build("realnvp", SHAPE, width=4, blocks=1))
+    with pytest.raises(ValueError, match=r"realnvp normalizes by .* takes 1 shard, got 2\."):
+        model.compile(shards=2)
+
+
+@pytest.mark.parametrize("shards", [0, 1.5])
+def test_bad_numbers(shards):
+    model = nvp.FlowModel(nvp.flows.build("realnvp", (2,), couplings=1, width=4))
+    with pytest.raises(
+        ValueError, match=f"shards to be a whole number of at least 1, got {shards}"
+    ):
+        model.compile(shards=shards)
+
+
+def test_fit_learns_the_same_to_rounding_where_there_is_no_noise():
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
+    ends = []
+    for shards in (1, 2):
+        dist = nvp.flows.build("realnvp", (3,), couplings=1, width=8, seed=0)
+        model = nvp.FlowModel(dist)
+        model.compile(keras.optimizers.SGD(1e-2), shards=shards)
+        model.fit(x, batch_size=31, epochs=2, shuffle=False, verbose=0)
+        ends.append(nvp.encode(dist, x))
+    np.testing.assert_allclose(*ends, atol=1e-5)
+
+
+def test_a_process_that_uses_shards():
+    done = subprocess.run([sys.executable, "-c", PROCESS], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    assert done.stdout.strip().endswith(
+        "TensorFlow has started: shards are chosen before its first operation."
+    )

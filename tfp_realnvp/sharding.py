@@ -1,0 +1,118 @@
+"""A batch in shards that the CPU's cores work on side by side.
+
+A convolution on small images does not fill several cores. Shards of the batch on a core each do:
+each of TensorFlow's operations then runs on its share of the cores, and the shards run at once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import tensorflow as tf
+
+from tfp_realnvp import arguments
+from tfp_realnvp.context import Context
+from tfp_realnvp.distribution import Flow
+from tfp_realnvp.statistics import running_moments
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+_shards = 1
+
+
+def use_shards(count: int) -> None:
+    """Has this process work on `count` shards of a batch at once, each on its share of the cores.
+
+    It sets TensorFlow's threads, and the default of `FlowModel.compile`; `encode`, `decode`,
+    `sample` and `bits_per_dim` work on as many chunks of their data at once. Call it before
+    TensorFlow's first operation, with no more shards than cores. One example at a time gets slower.
+
+    Args:
+        count: number of shards; the number of cores is a good one.
+
+    Raises:
+        ValueError: no positive whole number.
+        RuntimeError: TensorFlow has started already.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> nvp.use_shards(2)  # doctest: +SKIP
+    """
+    global _shards
+    arguments.whole("use_shards", "count", count)
+    threads = max(1, (os.cpu_count() or 1) // count)
+    try:
+        tf.config.threading.set_intra_op_parallelism_threads(threads)
+        tf.config.threading.set_inter_op_parallelism_threads(count)
+    except RuntimeError as error:
+        raise RuntimeError(
+            "TensorFlow has started: shards are chosen before its first operation."
+        ) from error
+    _shards = count
+
+
+def shards_in_use() -> int:
+    """Returns how many shards this process works on at once; see `use_shards`."""
+    return _shards
+
+
+def check_shards(dist: Flow, count: int) -> None:
+    """Checks that the batches of a flow may be trained on in shards.
+
+    Raises:
+        ValueError: the flow has statistics of whole batches, or the count is no positive number.
+    """
+    arguments.whole(dist.name, "shards", count)
+    if count > 1 and running_moments(dist.bijector):
+        raise ValueError(
+            f"{dist.name} normalizes by the statistics of whole batches: it takes 1 shard, got "
+            f"{count}."
+        )
+
+
+def log_prob_in_shards(dist: Flow, y: Any, context: Context, *, shards: int) -> tf.Tensor:
+    """Returns `dist.log_prob_in(y, context)`, computed in shards of the batch.
+
+    The value is the same where the noise is each example's own; fresh noise is drawn shard by
+    shard.
+
+    Args:
+        dist: a flow.
+        y: a batch `[N, *event]`.
+        context: the per-call context; its labels are `[N]`.
+        shards: number of shards.
+
+    Returns:
+        Log-probabilities in nats, `[N]`.
+    """
+    if shards == 1:
+        return dist.log_prob_in(y, context)
+    y = tf.convert_to_tensor(y)
+    count = tf.shape(y)[0]
+    # No shard is empty: a batch of fewer rows repeats its first, and the result leaves it out.
+    rows = tf.range(tf.maximum(count, shards))
+    rows = tf.where(rows < count, rows, 0)
+    total = tf.shape(rows)[0]
+    log_probs = []
+    for k in range(shards):
+        part = rows[total * k // shards : total * (k + 1) // shards]
+        own = context
+        if context.noise == "fresh" and context.seed is not None:
+            own = own.replace(seed=context.fold_in(f"shard {k}"))
+        if context.labels is not None:
+            own = own.replace(labels=tf.gather(context.labels, part))
+        log_probs.append(dist.log_prob_in(tf.gather(y, part), own))
+    return tf.concat(log_probs, 0)[:count]
+
+
+def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Yields `function(item)` in the items' order, as many at once as there are shards in use."""
+    if _shards == 1:
+        yield from map(function, items)
+        return
+    with ThreadPoolExecutor(_shards) as pool:
+        yield from pool.map(function, items)
