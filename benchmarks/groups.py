@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from typing import Any
 
 from benchmarks.processes import Peer, image_peers, installed, ours, run, vector_peers
@@ -60,11 +61,13 @@ def train(bench: Bench) -> list[Row]:
         options = bench.options("train", batch, steps, warmup=1)
         others = bench.others(bench.image, *options)
         plain = {name: each for name, each in others.items() if "bfloat16" not in name}
-        best = bench.ours("ours_image", *options, "--precision", best_precision())
+        shards = ["--shards", str(os.cpu_count() or 1)]
+        best = bench.ours("ours_image", *options, *shards, "--precision", best_precision())
         same = bench.ours("ours_image", *options, "--precision", "float32")
         what = f"train, batch {batch}"
-        rows.append(faster(f"{what}, {best_precision()}", best, others, 1.5, "images"))
-        rows.append(faster(f"{what}, float32 both", same, plain, 1.0, "images"))
+        mode = f"{what}, {best_precision()}, a shard per core"
+        rows.append(faster(mode, best, others, 1.5, "images"))
+        rows.append(faster(f"{what}, float32, no shards", same, plain, 1.0, "images"))
     return rows
 
 

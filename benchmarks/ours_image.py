@@ -60,9 +60,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = timing.parser(__doc__, batch=32)
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="float32")
     parser.add_argument("--jit", choices=["on", "off"], default="off")
+    parser.add_argument("--shards", type=int, default=1, help="see nvp.use_shards")
     parser.add_argument("--recompute", action="store_true", help="the memory-saving option")
     parser.add_argument("--couplings", type=int, help="time uva_simple of that many instead")
     args = parser.parse_args(arguments)
+    if args.shards > 1:
+        nvp.use_shards(args.shards)
     precision = best_precision() if args.precision == "auto" else args.precision
     dist = nvp.flows.build(
         "uva_simple" if args.couplings else "uva_multiscale",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import json
 import os
 import platform
@@ -19,6 +20,7 @@ from pathlib import Path
 
 from benchmarks import groups, resources
 from benchmarks.table import Row, table
+from tfp_realnvp.cli.main import quiet
 
 GROUPS = {
     "train": groups.train,
@@ -43,6 +45,8 @@ def main() -> None:
     add("--out", default="runs/bench.json", metavar="FILE.json")
     args = parser.parse_args()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet():
+        importlib.import_module("tensorflow")
     out = Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
     bench = groups.Bench(args.peer_python, args.short)
