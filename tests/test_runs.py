@@ -169,6 +169,8 @@ def test_nothing_is_left_of_a_run_that_cannot_begin(tmp_path):
         with pytest.raises((ValueError, TypeError)):
             train(config(**changes), tmp_path / "run")
         assert not (tmp_path / "run").exists()
+    with pytest.raises(ValueError, match=r"^levels, seed: settled by the run's data set"):
+        train(config(options={"levels": 2, "seed": 1}), tmp_path / "run")
     with pytest.raises(ValueError, match="moons has no labels for a class-conditional flow"):
         train(config(flow="realnvp", dataset="moons", options={}, conditional=True), tmp_path / "r")
 

@@ -85,15 +85,18 @@ class RunConfig:
         """Builds the flow for a data set, with fresh initial values."""
         if self.conditional and info.num_classes is None:
             raise ValueError(f"{self.dataset} has no labels for a class-conditional flow.")
-        return flows.build(
-            self.flow,
-            info.event_shape,
-            seed=self.seed,
-            levels=info.levels or 256,
-            num_classes=info.num_classes if self.conditional else None,
-            conditioner_dtype="mixed_bfloat16" if self.precision == "bfloat16" else None,
-            **self.options,
-        )
+        settled: dict[str, Any] = {
+            "seed": self.seed,
+            "levels": info.levels or 256,
+            "num_classes": info.num_classes if self.conditional else None,
+            "conditioner_dtype": "mixed_bfloat16" if self.precision == "bfloat16" else None,
+        }
+        if taken := sorted(settled.keys() & self.options):
+            raise ValueError(
+                f"{', '.join(taken)}: settled by the run's data set and settings, not by an option; "
+                f"the options of {self.flow} are {list(flows.options(self.flow))}."
+            )
+        return flows.build(self.flow, info.event_shape, **settled, **self.options)
 
     def optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
         """Makes the optimizer."""
