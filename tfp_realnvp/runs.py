@@ -93,7 +93,7 @@ class RunConfig:
         }
         if taken := sorted(settled.keys() & self.options):
             raise ValueError(
-                f"{', '.join(taken)}: settled by the run's data set and settings, not by an option; "
+                f"{', '.join(taken)}: settled by the run's data set and settings, not an option; "
                 f"the options of {self.flow} are {list(flows.options(self.flow))}."
             )
         return flows.build(self.flow, info.event_shape, **settled, **self.options)
