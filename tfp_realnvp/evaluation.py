@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from tfp_realnvp import datasets
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import log_prob, nats_per_unit
+from tfp_realnvp.progress import Countdown
 
 
 def evaluate(
@@ -21,6 +23,7 @@ def evaluate(
     examples: int | None = None,
     num_importance_samples: int = 8,
     seed: int = 0,
+    verbose: bool = False,
 ) -> dict[str, Any]:
     """Evaluates a flow on the first examples of a split.
 
@@ -32,6 +35,7 @@ def evaluate(
         examples: how many; None for all.
         num_importance_samples: samples of the noise beside the figure with one.
         seed: seed of the noise.
+        verbose: whether to show progress, on the standard error: the output is the result's.
 
     Returns:
         Data set, split, number of examples, and the mean with its standard error over examples:
@@ -48,8 +52,13 @@ def evaluate(
         raise ValueError(f"{dist.name} is conditional on classes, and {dataset} has no labels.")
     result: dict[str, Any] = {"dataset": str(dataset), "split": split, "examples": len(x)}
     counts = [1] if dist.levels is None else sorted({1, num_importance_samples})
+    unit = "examples" if dist.levels is None else "images times samples"
+    progress = None
+    if verbose:
+        total = len(x) * sum(counts)
+        progress = Countdown("testing", total, unit=unit, stream=sys.stderr).advance
     for k in counts:
-        nats = -log_prob(dist, x, labels, num_importance_samples=k, seed=seed)
+        nats = -log_prob(dist, x, labels, num_importance_samples=k, seed=seed, progress=progress)
         figures = nats.astype(np.float64) / nats_per_unit(dist)
         name = "nats" if dist.levels is None else f"bits_per_dim_{k}"
         result[name], result[f"{name}_standard_error"] = mean_and_error(figures)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ from tfp_realnvp.distribution import Flow
 from tfp_realnvp.sharding import side_by_side
 from tfp_realnvp.tracing import traced
 
-# Examples evaluated at once, counting each importance sample; bounds memory.
+# Examples evaluated at once; bounds memory.
 ROWS_AT_ONCE = 256
 
 
@@ -28,6 +28,7 @@ def log_prob(
     num_importance_samples: int = 1,
     seed: int = 0,
     rows_at_once: int = ROWS_AT_ONCE,
+    progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     r"""Estimates log-probabilities in nats, chunk by chunk.
 
@@ -41,7 +42,9 @@ def log_prob(
         labels: `[N]` for class-conditional flows.
         num_importance_samples: k.
         seed: seed of the noise.
-        rows_at_once: examples times samples evaluated at once.
+        rows_at_once: examples evaluated at once.
+        progress: called with the number of examples after each evaluation of a chunk, k times for
+            each chunk if the data are images.
 
     Returns:
         `[N]`, in the flow's dtype.
@@ -56,7 +59,10 @@ def log_prob(
     if dist.levels is None:
         num_importance_samples = 1
     results = []
-    for draws in _noise_draws(dist, data, labels, num_importance_samples, seed, rows_at_once):
+    chunks = _noise_draws(
+        dist, data, labels, num_importance_samples, seed, rows_at_once, progress=progress
+    )
+    for draws in chunks:
         # One sample of the noise at a time: memory does not grow with k.
         results.append(functools.reduce(np.logaddexp, draws) - math.log(num_importance_samples))
     return np.concatenate(results) if results else np.zeros([0], dist.dtype.as_numpy_dtype)
@@ -171,7 +177,14 @@ def _require_images(dist: Flow) -> None:
 
 
 def _noise_draws(
-    dist: Flow, data: Any, labels: Any, count: int, seed: int, rows_at_once: int
+    dist: Flow,
+    data: Any,
+    labels: Any,
+    count: int,
+    seed: int,
+    rows_at_once: int,
+    *,
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[Iterator[np.ndarray]]:
     """Yields for each chunk of the data its log-probabilities under `count` draws of the noise."""
     data = np.asarray(data)
@@ -187,7 +200,10 @@ def _noise_draws(
 
         def draw(k: int) -> np.ndarray:
             noise_seed = tf.constant([seed, start * count + k], tf.int32)
-            return evaluate(rows, noise_seed, chunk_labels).numpy()
+            result = evaluate(rows, noise_seed, chunk_labels).numpy()
+            if progress is not None:
+                progress(len(result))
+            return result
 
         return side_by_side(draw, range(count))
 

@@ -188,7 +188,12 @@ def train(
         active.append(keras.callbacks.TensorBoard(board, write_graph=False))
     if verbose:
         active.append(
-            callbacks.Progress(steps=total, steps_per_epoch=steps_per_epoch, batch_size=batch_size)
+            callbacks.Progress(
+                steps=total,
+                steps_per_epoch=steps_per_epoch,
+                batch_size=batch_size,
+                validation_examples=len(val_x),
+            )
         )
     active += [wall, checkpoint]
     if verbose:
@@ -224,7 +229,15 @@ def train(
     if done < total:
         fit(done, config.epochs)
     pictures.write_curves(out / "curves.png", log.rows, unit=model.unit)
-    results = _results(config, info, load(out), wall.seconds, log.rows, result_examples)
+    tested = evaluate(
+        load(out),
+        config.dataset,
+        data_dir=config.data_dir,
+        examples=result_examples,
+        seed=config.seed,
+        verbose=verbose,
+    )
+    results = _results(config, dist, tested, wall.seconds, log.rows)
     _write_json(out / RESULTS, results)
     return results
 
@@ -276,18 +289,11 @@ def _announce(config, dist, model, examples: int, done: int, total: int) -> None
     )
 
 
-def _results(config, info, dist, seconds, rows, examples) -> dict[str, Any]:
+def _results(config, dist, tested, seconds, rows) -> dict[str, Any]:
     return {
         "flow": config.flow,
         "parameters": sum(int(np.prod(v.shape)) for v in dist.trainable_variables),
-        **evaluate(
-            dist,
-            config.dataset,
-            split="test",
-            data_dir=config.data_dir,
-            examples=examples,
-            seed=config.seed,
-        ),
+        **tested,
         "best_validation": min(row.get("val_loss", row["loss"]) for row in rows),
         "epochs": config.epochs,
         "seed": config.seed,

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import shutil
-import sys
 import time
 from typing import Any, TextIO
 
 import keras
+
+from tfp_realnvp.progress import StatusLine, clock
 
 
 class WallClock(keras.callbacks.Callback):
@@ -43,6 +42,7 @@ class Progress(keras.callbacks.Callback):
         steps: steps of the whole run.
         steps_per_epoch: steps in an epoch.
         batch_size: examples in a step.
+        validation_examples: examples of a validation; None if not known.
         stream: where to; None for the standard output.
         seconds: time between lines where the stream is no terminal.
     """
@@ -53,17 +53,20 @@ class Progress(keras.callbacks.Callback):
         steps: int,
         steps_per_epoch: int,
         batch_size: int,
+        validation_examples: int | None = None,
         stream: TextIO | None = None,
         seconds: float = 10.0,
     ):
         super().__init__()
         self.steps, self.steps_per_epoch = steps, steps_per_epoch
-        self.batch_size = batch_size
-        self._stream = stream or sys.stdout
-        self._terminal = self._stream.isatty()
-        self._seconds = 0.2 if self._terminal else seconds
+        self.batch_size, self.validation_examples = batch_size, validation_examples
+        self._line = StatusLine(stream, seconds=seconds)
         self._begun: tuple[float, int] | None = None
-        self._last_line = -math.inf
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Says on a terminal why nothing moves yet."""
+        if self._line.terminal:
+            self._line.show("tracing the graph of a step ...")
 
     def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Starts the clock after the first step, which traces the graph."""
@@ -72,35 +75,36 @@ class Progress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Shows where the run is, if it is time."""
-        now = time.monotonic()
-        if self._begun is None or now - self._last_line < self._seconds:
+        if self._begun is None or not self._line.due():
             return
         since, first = self._begun
         step = self._step
-        rate = (step - first) / max(now - since, 1e-9)
-        epoch = min((step - 1) // self.steps_per_epoch + 1, self.steps // self.steps_per_epoch)
-        text = (
-            f"epoch {epoch}  step {step:,} of {self.steps:,}  {_figures(logs)}  "
+        rate = (step - first) / max(time.monotonic() - since, 1e-9)
+        self._line.show(
+            f"epoch {self._epoch}  step {step:,} of {self.steps:,}  {_figures(logs)}  "
             f"{rate * self.batch_size:,.0f} examples/s  {clock((self.steps - step) / rate)} to go"
         )
-        self._write(text, stays=not self._terminal)
+
+    def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        """Shows where a validation is, if it is time."""
+        if self._line.due():
+            done = (batch + 1) * self.batch_size
+            total = self.validation_examples
+            of = f"{done:,}" if total is None else f"{min(done, total):,} of {total:,}"
+            self._line.show(f"epoch {self._epoch}  validating  {of} examples")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Shows the epoch's figures."""
-        ends = self._step >= self.steps
-        if self._terminal or ends or time.monotonic() - self._last_line >= self._seconds / 2:
-            self._write(f"epoch {epoch + 1}  {_figures(logs)}", stays=True)
+        if self._line.terminal or self._step >= self.steps or self._line.due(share=0.5):
+            self._line.keep(f"epoch {epoch + 1}  {_figures(logs)}")
 
     @property
     def _step(self) -> int:
         return int(self.model.step.numpy())
 
-    def _write(self, text: str, *, stays: bool) -> None:
-        if self._terminal:
-            width = shutil.get_terminal_size().columns - 1
-            text = f"\r\x1b[K{text[:width]}"
-        print(text, end="\n" if stays else "", file=self._stream, flush=True)
-        self._last_line = time.monotonic()
+    @property
+    def _epoch(self) -> int:
+        return min((self._step - 1) // self.steps_per_epoch + 1, self.steps // self.steps_per_epoch)
 
 
 def _figures(logs: dict[str, Any] | None) -> str:
@@ -110,10 +114,3 @@ def _figures(logs: dict[str, Any] | None) -> str:
         for key, value in (logs or {}).items()
         if not key.endswith("loss")
     )
-
-
-def clock(seconds: float) -> str:
-    """Returns `"1:02:03"` or `"2:03"`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -34,5 +34,6 @@ def run(args: argparse.Namespace) -> None:
         examples=args.examples or None,
         num_importance_samples=args.num_importance_samples,
         seed=args.seed,
+        verbose=True,
     )
     print(json.dumps({"flow": config.flow, **result}, indent=2))
