@@ -55,8 +55,6 @@ def gaussian(seed: int, steps: int) -> dict:
 
 def ours(name: str, seed: int, steps: int) -> dict:
     """Trains one of our flows with `fit`."""
-    import keras
-
     import tfp_realnvp as nvp
     from tfp_realnvp import likelihood
 
@@ -64,7 +62,7 @@ def ours(name: str, seed: int, steps: int) -> dict:
     dist = nvp.flows.build(name, (2,), seed=seed)
     model = nvp.FlowModel(dist, seed=seed)
     dist.initialize(train)
-    model.compile(keras.optimizers.Adam(RATE))
+    model.compile(nvp.Adam(RATE))
     start = time.perf_counter()
     model.fit(train[batches.reshape(-1)], batch_size=BATCH, shuffle=False, verbose=0)
     seconds = time.perf_counter() - start

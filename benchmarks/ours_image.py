@@ -37,7 +37,7 @@ class StepEnds(keras.callbacks.Callback):
 def train_seconds(dist: nvp.Flow, args) -> list[float]:
     """Returns the seconds of each counted step of `fit`."""
     model = nvp.FlowModel(dist)
-    model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=1.0), jit_compile=args.jit == "on")
+    model.compile(nvp.Adam(1e-3, global_clipnorm=1.0), jit_compile=args.jit == "on")
     batches = timing.image_batches(args.batch)
     images = np.concatenate([next(batches) for _ in range(timing.POOL)])
     stream = tf.data.Dataset.from_tensor_slices(images).batch(args.batch).repeat().prefetch(2)

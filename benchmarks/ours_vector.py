@@ -36,7 +36,7 @@ def train_seconds(dist: nvp.Flow, args) -> list[float]:
     dist.initialize(data)
     model = nvp.FlowModel(dist)
     model.compile(
-        keras.optimizers.Adam(1e-3),
+        nvp.Adam(1e-3),
         jit_compile=args.jit == "on",
         steps_per_execution=args.steps_per_execution,
     )

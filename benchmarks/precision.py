@@ -10,7 +10,6 @@ import json
 
 import tfp_realnvp as nvp  # isort: skip  # before TensorFlow, whose kernels it chooses
 
-import keras
 import numpy as np
 
 SHAPE, LEVELS, ROWS = (8, 8, 1), 17, 256
@@ -27,7 +26,7 @@ def main() -> None:
         for name, dtype in (("float32", None), ("bfloat16", "mixed_bfloat16"))
     }
     model = nvp.FlowModel(flows["float32"])
-    model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
+    model.compile(nvp.Adam(1e-3, global_clipnorm=1.0))
     rows = images[np.arange(64 * args.steps) % len(images)]
     model.fit(rows, batch_size=64, epochs=1, verbose=0)
     pairs = zip(flows["float32"].variables, flows["bfloat16"].variables, strict=True)

@@ -16,7 +16,6 @@ from pathlib import Path
 
 import tfp_realnvp as nvp  # isort: skip  # before TensorFlow, whose kernels it chooses
 
-import keras
 import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
@@ -30,7 +29,7 @@ def images_per_second(*, batch: int, side: int, depth: int, steps: int) -> float
     """Trains for some steps; the median step counts."""
     dist = nvp.flows.build("uva_simple", (side, side, 1), couplings=depth)
     model = nvp.FlowModel(dist)
-    model.compile(keras.optimizers.Adam(1e-3, global_clipnorm=1.0))
+    model.compile(nvp.Adam(1e-3, global_clipnorm=1.0))
     images = tf.constant(np.random.default_rng(0).integers(0, 256, (batch, side, side, 1)), "uint8")
     step = tf.function(model.train_step)
     seconds = []

@@ -20,6 +20,7 @@ __version__ = "0.1.0"
 # Public name -> module that defines it; resolved on first use, so that importing the package
 # costs next to nothing.
 _PUBLIC = {
+    "Adam": "optimizers",
     "Context": "context",
     "Flow": "distribution",
     "FlowModel": "model",
@@ -94,12 +95,14 @@ if TYPE_CHECKING:
     from tfp_realnvp.likelihood import bits_per_dim, importance_curve
     from tfp_realnvp.model import FlowModel
     from tfp_realnvp.noise import dequantization_density, dequantization_noise, noise_histogram
+    from tfp_realnvp.optimizers import Adam
     from tfp_realnvp.saved_model import export
     from tfp_realnvp.saving import load, save
     from tfp_realnvp.sharding import use_shards
     from tfp_realnvp.statistics import reestimate_statistics
 
 __all__ = [
+    "Adam",
     "Context",
     "Flow",
     "FlowModel",

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.optimizers import Adam
 
 LogProb = Callable[[tf.Tensor], tf.Tensor]
 
@@ -61,7 +62,7 @@ def fit_posterior(
         (3,)
     """
     _require_vectors(dist)
-    optimizer = keras.optimizers.Adam(
+    optimizer = Adam(
         keras.optimizers.schedules.CosineDecay(learning_rate, steps), global_clipnorm=10.0
     )
     variables = [v for layer in dist.keras_layers for v in layer.trainable_variables]

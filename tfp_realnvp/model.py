@@ -17,6 +17,7 @@ from tfp_realnvp.checks import (
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import nats_per_unit
+from tfp_realnvp.optimizers import Adam
 from tfp_realnvp.sharding import check_shards, log_prob_in_shards, shards_in_use
 
 # How many examples data-dependent initialization looks at: vectors at least, images at most.
@@ -75,7 +76,7 @@ class FlowModel(keras.Model):
         """Configures training; see `keras.Model.compile`.
 
         Args:
-            optimizer: a Keras optimizer or its name.
+            optimizer: a Keras optimizer or its name; `"adam"` is `nvp.Adam`.
             jit_compile: whether to compile the step with XLA. `"auto"`: where there is a GPU; on
                 the CPU, TensorFlow's own convolutions are faster.
             shards: in how many shards, side by side, a batch is worked on; None for those of
@@ -90,6 +91,8 @@ class FlowModel(keras.Model):
         self.shards = shards
         if jit_compile == "auto":
             jit_compile = bool(tf.config.list_logical_devices("GPU"))
+        if isinstance(optimizer, str) and optimizer.lower() == "adam":
+            optimizer = Adam()
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
         # Variables made inside the step would have it traced twice, with a branch for each.
         self.optimizer.build(self.trainable_variables)

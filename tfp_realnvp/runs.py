@@ -17,6 +17,7 @@ from tfp_realnvp import callbacks, datasets, flows, pictures
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.evaluation import evaluate
 from tfp_realnvp.model import FlowModel
+from tfp_realnvp.optimizers import Adam
 from tfp_realnvp.saving import load, replacing
 
 CONFIG, LOG, RESULTS, LAST = "config.json", "log.csv", "results.json", "last.npz"
@@ -107,7 +108,7 @@ class RunConfig:
             )
         elif self.schedule == "cosine":
             rate = keras.optimizers.schedules.CosineDecay(rate, self.epochs * steps_per_epoch)
-        return keras.optimizers.Adam(
+        return Adam(
             rate,
             global_clipnorm=self.clip or None,
             use_ema=self.ema > 0,
