@@ -180,6 +180,9 @@ BIJECTORS: dict[str, Case] = {
     "coupling_fixed_bound": Case(
         lambda: Coupling(Halves(), mlp(), transformer=Affine(bound=1.5)), VECTOR
     ),
+    "coupling_shift_after": Case(
+        lambda: Coupling(Halves(), mlp(), transformer=Affine(shift="after")), VECTOR
+    ),
     "coupling_conditional": Case(
         lambda: Coupling(Checkerboard(), conv()), (2, 4, 1), num_classes=3
     ),

@@ -100,6 +100,7 @@ def test_an_argument_out_of_range(make, name, expected, value):
     ("make", "sentence"),
     [
         (lambda: ResNet(normalization="layer"), "Unknown normalization 'layer'; there are"),
+        (lambda: Affine(shift="first"), "Affine is 'before' or 'after' its scale, got 'first'"),
         (lambda: Permutation(order=[0, 1]), "Unknown order [0, 1] of a permutation; the orders"),
         (lambda: Unsqueeze(order="snake"), "Unknown squeeze order 'snake'; the orders are"),
         (lambda: Coupling("halves", mlp()), "partition to be a Partition, got 'halves'"),

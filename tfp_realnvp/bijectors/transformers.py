@@ -55,15 +55,21 @@ class _ScaleAndShift(Transformer):
     """Affine maps, which differ in how they get their log-scale."""
 
     parameters_per_element = 2
+    #: Whether data are shifted before they are scaled, or after.
+    shift = "before"
 
     def forward(self, x, parameters):
         """See `Transformer.forward`."""
         log_scale, shift = self._log_scale_and_shift(parameters)
+        if self.shift == "after":
+            return (x - shift) * tf.exp(-log_scale), -log_scale
         return x * tf.exp(-log_scale) - shift, -log_scale
 
     def inverse(self, y, parameters):
         """See `Transformer.inverse`."""
         log_scale, shift = self._log_scale_and_shift(parameters)
+        if self.shift == "after":
+            return y * tf.exp(log_scale) + shift, log_scale
         return (y + shift) * tf.exp(log_scale), log_scale
 
     def _log_scale_and_shift(self, parameters):
@@ -83,22 +89,31 @@ class Affine(_ScaleAndShift):
     * inverse (data to latent): `x = (y + shift) * exp(log_scale)`, log-det `log_scale`;
     * forward (latent to data): `y = x * exp(-log_scale) - shift`, log-det `-log_scale`.
 
+    With the shift after the scale, as in the paper, `x = y * exp(log_scale) + shift` and
+    `y = (x - shift) * exp(-log_scale)`: the scale does not multiply the shift's gradient, which
+    keeps training steady where data lie on thin sets.
+
     The bound is a positive parameter per channel, `exp(log_bound)`, learned from 1 on unless it
     is fixed.
 
     Args:
         bound: a fixed positive bound, or None to learn one per channel.
+        shift: whether data are shifted `"before"` they are scaled, or `"after"`.
         **kwargs: see `keras.layers.Layer`.
 
     Raises:
-        ValueError: `bound` is not positive.
+        ValueError: `bound` is not positive, or `shift` is another word.
     """
 
-    def __init__(self, *, bound: float | None = None, **kwargs: Any):
+    def __init__(self, *, bound: float | None = None, shift: str = "before", **kwargs: Any):
         super().__init__(**kwargs)
         if bound is not None:
             arguments.real("Affine", "bound", bound, above=0)
-        self.bound = bound
+        if shift not in ("before", "after"):
+            raise ValueError(
+                f"The shift of Affine is 'before' or 'after' its scale, got {shift!r}."
+            )
+        self.bound, self.shift = bound, shift
 
     def build(self, input_shape):
         """Creates the bound of each of the last axis' channels."""
@@ -114,7 +129,7 @@ class Affine(_ScaleAndShift):
 
     def get_config(self):
         """Returns the constructor's arguments."""
-        return {"bound": self.bound}
+        return {"bound": self.bound, "shift": self.shift}
 
 
 class TanhAffine(_ScaleAndShift):

@@ -76,7 +76,7 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         self,
         name: str,
         shape: tuple[int, ...],
-        initializer: str = "lecun_normal",
+        initializer: Any = "lecun_normal",
         **kwargs: Any,
     ) -> Any:
         """Adds a weight whose initial value is a function of (seed, path, name).
@@ -84,7 +84,7 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         Args:
             name: name of the weight within the conditioner.
             shape: its shape.
-            initializer: name of a Keras initializer.
+            initializer: a Keras initializer or its name.
             **kwargs: see `keras.layers.Layer.add_weight`.
         """
         made = keras.initializers.get(initializer)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.conditioners.mlp import spread
 
 
 class MADE(Conditioner):
@@ -65,7 +66,7 @@ class MADE(Conditioner):
         self.hidden = [
             (
                 self.weight(f"dense_{i}/kernel", mask.shape, "he_normal"),
-                self.weight(f"dense_{i}/bias", mask.shape[1:], "zeros"),
+                self.weight(f"dense_{i}/bias", mask.shape[1:], spread(len(mask))),
             )
             for i, mask in enumerate(self.masks)
         ]

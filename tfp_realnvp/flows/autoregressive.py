@@ -41,4 +41,5 @@ def iaf(event_shape, *, layers: int = 8, widths: Sequence[int] = (128, 128)) -> 
 
 def autoregressive_layer(widths) -> Autoregressive:
     """An affine layer with a masked network."""
-    return Autoregressive(MADE(widths=widths), transformer=Affine(bound=LOG_SCALE_BOUND))
+    transformer = Affine(bound=LOG_SCALE_BOUND, shift="after")
+    return Autoregressive(MADE(widths=widths), transformer=transformer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tfp_realnvp.bijectors import (
     ActNorm,
+    Affine,
     ChannelHalves,
     Coupling,
     Dequantization,
@@ -63,7 +64,7 @@ def _of_vectors(event_shape, steps: int, width: int) -> list:
         return [
             ActNorm(ndims=1),
             InvertibleConv(ndims=1),
-            Coupling(Halves(), MLP(widths=(width, width))),
+            Coupling(Halves(), MLP(widths=(width, width)), transformer=Affine(shift="after")),
         ]
 
     return [Standardize(), *(b for _ in range(steps) for b in step())]

@@ -84,7 +84,7 @@ def _of_vectors(event_shape, couplings, widths) -> list:
             Alternating,
             couplings,
             lambda: MLP(widths=widths),
-            lambda: Affine(bound=LOG_SCALE_BOUND),
+            lambda: Affine(bound=LOG_SCALE_BOUND, shift="after"),
         ),
     ]
 
