@@ -55,12 +55,13 @@ def test_a_fit_is_reproducible():
 
 def test_the_flow_makes_hmc_mix(fitted):
     dist, _ = fitted
-    budget = {"num_results": 300, "num_burnin_steps": 150, "num_leapfrog_steps": 4}
+    # About a quarter of the period of a standard normal: with half of it, chains only turn over.
+    budget = {"num_results": 300, "num_burnin_steps": 150, "num_leapfrog_steps": 2}
     start = dist.sample(8, seed=(0, 0))
     plain = nvp.hmc(banana, start, **budget)
     flow = nvp.hmc(banana, start, preconditioner=dist, **budget)
     assert plain.samples.shape == flow.samples.shape == (300, 8, 2)
-    assert plain.gradients == flow.gradients == 1200
+    assert plain.gradients == flow.gradients == 600
     # The same gradients of the target, many times the independent samples, and chains that agree.
     assert flow.ess.min() > 5 * plain.ess.min()
     assert flow.step_size > plain.step_size
