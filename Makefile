@@ -4,6 +4,8 @@ VENV ?= .venv
 WORKERS ?= 2
 # What `make bench` runs the other libraries with.
 PEER_PYTHON ?= $(BIN)/python
+# A folder with more scripts of other libraries, timed too.
+PEER_SCRIPTS ?=
 ROWS ?=
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
@@ -41,7 +43,8 @@ demo: $(INSTALLED)  ## Train a flow on embedded data, evaluate, sample, export, 
 	@$(BIN)/python scripts/demo.py --out runs/demo
 
 bench: $(INSTALLED)  ## Time all rows; PEER_PYTHON=PATH has the peers, ROWS="train vector" chooses
-	@$(BIN)/python -m benchmarks.run --peer_python $(PEER_PYTHON) $(if $(ROWS),--rows $(ROWS))
+	@$(BIN)/python -m benchmarks.run --peer_python $(PEER_PYTHON) \
+	    $(if $(PEER_SCRIPTS),--peer_scripts $(PEER_SCRIPTS)) $(if $(ROWS),--rows $(ROWS))
 
 test: $(DEV)  ## Run the tests (the slow ones apart)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist worksteal $(TESTS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from pathlib import Path
 from typing import Any
 
 from benchmarks.processes import Peer, image_peers, installed, ours, run, vector_peers
@@ -18,16 +19,18 @@ class Bench:
     Attributes:
         python: the interpreter of the peers.
         short: whether to take tiny batches and few steps, to see that all runs.
+        scripts: a folder with more scripts of peers; see `image_peers` and `vector_peers`.
         reports: what every process has reported, by command.
     """
 
     python: str
     short: bool
+    scripts: Path | None = None
     reports: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
-        self.image = installed(image_peers(), self.python)
-        self.vector = installed(vector_peers(), self.python)
+        self.image = installed(image_peers(self.scripts), self.python)
+        self.vector = installed(vector_peers(self.scripts), self.python)
 
     def ours(self, module: str, *options: str) -> Any:
         """Runs one of our scripts, once."""
@@ -42,7 +45,7 @@ class Bench:
         for peer in peers:
             key = " ".join([peer.name, *options])
             if key not in self.reports:
-                self.reports[key] = run([*peer.command, *options], python=self.python)
+                self.reports[key] = run(peer.line(options), python=self.python)
             found[peer.name] = self.reports[key]
         return found
 

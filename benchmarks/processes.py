@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,20 @@ class Peer:
         name: how the table calls it.
         needs: the package that it needs.
         command: what follows `python`.
+        renamed: options that it spells otherwise, as pairs of ours and its own.
     """
 
     name: str
     needs: str
     command: tuple[str, ...]
+    renamed: tuple[tuple[str, str], ...] = ()
+
+    def line(self, options: Sequence[str]) -> list[str]:
+        """Returns what follows `python` for a task."""
+        words = " ".join(options)
+        for ours, own in self.renamed:
+            words = words.replace(ours, own)
+        return [*self.command, *words.split()]
 
 
 def run(command: list[str], *, python: str = sys.executable, seconds: float = 900) -> Any:
@@ -51,30 +61,55 @@ def ours(module: str, *options: str) -> Any:
     return run(["-m", f"benchmarks.{module}", *options])
 
 
-def image_peers() -> list[Peer]:
-    """Returns the peers of `uva_multiscale`, in every mode that this machine is good for."""
-    script = ("-m", "benchmarks.peers.image_torch")
-    peers = [
-        Peer(f"PyTorch, {n} thread{'s' * (n > 1)}", "torch", (*script, "--threads", str(n)))
-        for n in (1, 2)
-    ]
-    if best_precision() == "bfloat16":
-        peers += [
-            Peer(f"{p.name}, bfloat16", p.needs, (*p.command, "--precision", "bfloat16"))
-            for p in peers
-        ]
+def image_peers(scripts: Path | None = None) -> list[Peer]:
+    """Returns the peers of `uva_multiscale`, in every mode that this machine is good for.
+
+    Args:
+        scripts: a folder with more of them: `uva_torch.py`, which is timed too.
+    """
+    files: dict[str, tuple[str, ...]] = {"PyTorch": ("-m", "benchmarks.peers.image_torch")}
+    faster: dict[str, tuple[str, ...]] = {"PyTorch": ("--precision", "bfloat16")}
+    if scripts:
+        name = "PyTorch (uva_torch.py)"
+        files[name] = (str(scripts / "uva_torch.py"), "--model", "multiscale")
+        faster[name] = ("--bf16",)
+    peers = []
+    for name, command in files.items():
+        for n in (1, 2):
+            own = (*command, "--threads", str(n))
+            peers.append(Peer(f"{name}, {threads(n)}", "torch", own))
+            if best_precision() == "bfloat16":
+                label = f"{name}, {threads(n)}, bfloat16"
+                peers.append(Peer(label, "torch", (*own, *faster[name])))
     return [*peers, Peer("JAX", "flax", ("-m", "benchmarks.peers.image_jax"))]
 
 
-def vector_peers() -> list[Peer]:
-    """Returns the libraries of vector flows."""
-    script = ("-m", "benchmarks.peers.vector", "--lib")
-    torch = [
-        Peer(f"{lib}, {n} thread{'s' * (n > 1)}", lib, (*script, lib, "--threads", str(n)))
-        for lib in ("zuko", "nflows", "normflows")
-        for n in (1, 2)
-    ]
-    return [*torch, *(Peer(lib, lib, (*script, lib)) for lib in ("flowjax", "distrax"))]
+def vector_peers(scripts: Path | None = None) -> list[Peer]:
+    """Returns the libraries of vector flows.
+
+    Args:
+        scripts: a folder with more of them: `tabular.py`, which is timed too.
+    """
+    files: dict[str, tuple[tuple[str, ...], tuple]] = {
+        "": (("-m", "benchmarks.peers.vector"), ()),
+    }
+    if scripts:
+        sets = (("--size 2", "--set moons"), ("--size 43", "--set rand43"))
+        files[" (tabular.py)"] = ((str(scripts / "tabular.py"),), sets)
+    peers = []
+    for suffix, (command, renamed) in files.items():
+        for lib in ("zuko", "nflows", "normflows"):
+            for n in (1, 2):
+                own = (*command, "--lib", lib, "--threads", str(n))
+                peers.append(Peer(f"{lib}{suffix}, {threads(n)}", lib, own, renamed))
+        for lib in ("flowjax", "distrax"):
+            peers.append(Peer(f"{lib}{suffix}", lib, (*command, "--lib", lib), renamed))
+    return peers
+
+
+def threads(count: int) -> str:
+    """Returns a number of threads in words."""
+    return f"{count} thread{'s' * (count > 1)}"
 
 
 def installed(peers: list[Peer], python: str) -> list[Peer]:

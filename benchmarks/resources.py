@@ -12,12 +12,13 @@ FEW, MANY = 2, 5
 def memory(bench: Bench) -> list[Row]:
     """Peak memory of a training step over the resident size after building, and its growth."""
     rows = []
-    options = bench.options("train", 128, 2, warmup=1)
+    # The options of the group `train`: what ran there is not run again.
+    options = bench.options("train", 128, 5, warmup=1)
     peers = bench.others(bench.image, *options)
-    used = {name: each["memory_mb"] for name, each in peers.items() if each}
+    used = {name: each["memory_mb"] for name, each in peers.items() if "memory_mb" in (each or ())}
     best = min(used, key=used.__getitem__, default=None)
     for name, extra in (("", []), (", recompute", ["--recompute"])):
-        report = bench.ours("ours_image", *options, *extra)
+        report = bench.ours("ours_image", *options, "--precision", "float32", *extra)
         if report:
             mine = report["memory_mb"]
             rows.append(
@@ -31,6 +32,7 @@ def memory(bench: Bench) -> list[Row]:
                 )
             )
     growth = {}
+    options = bench.options("train", 128, 2, warmup=1)
     for name, extra in (("plain", []), ("recompute", ["--recompute"])):
         few, many = (
             bench.ours("ours_image", *options, "--couplings", str(count), *extra)

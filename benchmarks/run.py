@@ -40,6 +40,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     add = parser.add_argument
     add("--peer_python", default=sys.executable, metavar="PATH", help="interpreter of the peers")
+    add("--peer_scripts", metavar="DIR", help="folder with uva_torch.py and tabular.py: timed too")
     add("--rows", nargs="+", choices=GROUPS, default=list(GROUPS), help="groups; all by default")
     add("--short", action="store_true", help="tiny batches, few steps: to see that all runs")
     add("--out", default="runs/bench.json", metavar="FILE.json")
@@ -47,9 +48,10 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with quiet():
         importlib.import_module("tensorflow")
+    scripts = Path(args.peer_scripts).resolve() if args.peer_scripts else None
     out = Path(args.out)
     out.parent.mkdir(parents=True, exist_ok=True)
-    bench = groups.Bench(args.peer_python, args.short)
+    bench = groups.Bench(args.peer_python, args.short, scripts)
     rows: list[Row] = []
     start, load = time.perf_counter(), os.getloadavg()[0]
     for name in args.rows:
