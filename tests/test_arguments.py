@@ -122,6 +122,7 @@ def test_an_argument_out_of_range(make, name, expected, value):
         (lambda: FactorOut(Squeeze()), "is made of a list of bijectors, got Squeeze("),
         (lambda: VariationalDequantization([]), "A composition needs at least one bijector"),
         (lambda: VariationalDequantization([Planar()], alpha=2), "alpha in [0, 1), got 2"),
+        (lambda: nvp.flows.build("nsf", (4, 4, 1), alpha=0.0), "alpha in (0, 1), got 0.0"),
         (lambda: nvp.Flow("planar", (2,)), "is made of a list of bijectors, got 'planar'"),
     ],
 )

@@ -16,7 +16,7 @@ SMALL = {
     "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
     "lecture_realnvp": {"width": 2, "blocks": 1},
     "glow": {"width": 4, "steps": 1},
-    "realnvp": {"couplings": 2, "widths": (8,)},
+    "realnvp": {"couplings": 2, "widths": (8,), "width": 2, "blocks": 1},
     "planar": {"layers": 2},
     "maf": {"layers": 2, "widths": (8,)},
     "iaf": {"layers": 2, "widths": (8,)},
@@ -87,6 +87,18 @@ def test_pixels_come_back_through_mixtures_and_splines(name):
     z, _ = dist.bijector.inverse_and_log_det(images, context)
     again, _ = dist.bijector.forward_and_log_det(z, context)
     np.testing.assert_array_equal(again, images)
+
+
+@pytest.mark.parametrize("name", ["glow", "lecture_realnvp", "nsf", "realnvp"])
+def test_alpha_of_the_logit_is_an_option(name):
+    """Images at both ends of the range, whose logits go from -12 to 12, come back."""
+    dist = nvp.flows.build(name, (4, 4, 1), **{**SMALL[name], "alpha": 1e-5})
+    images = np.stack([np.zeros((4, 4, 1)), np.full((4, 4, 1), 255.0)] * 2)
+    dist.initialize(images)
+    perturb_weights(dist.bijector)
+    np.testing.assert_array_equal(nvp.decode(dist, nvp.encode(dist, images)), images)
+    logits = [b for b in dist.bijector.submodules if isinstance(b, nvp.bijectors.Logit)]
+    assert [logit.alpha for logit in logits] == [1e-5]
 
 
 @pytest.mark.parametrize("name", [*VECTORS, "nsf"])

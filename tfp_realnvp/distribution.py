@@ -47,7 +47,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
             None for `dtype`.
         num_classes: number of classes of a class-conditional flow, or None.
         recompute: whether the gradient of `log_prob` recomputes the couplings' activations from
-            their outputs instead of keeping them: less memory, and two more runs of every
+            their outputs instead of keeping them: less memory, and one more run of every
             conditioner in a training step.
         name: name of the distribution.
 

@@ -98,14 +98,22 @@ class Coupling(FlowBijector):
 
     def _transform(self, value, context: Context, method):
         seen, changed = self.partition.split(value)
+        changed, log_det = method(changed, self.parameters(seen, context))
+        return self.partition.merge(value, changed), self.partition.total(log_det)
+
+    def parameters(self, seen: tf.Tensor, context: Context) -> tf.Tensor:
+        """Returns what the transformer gets: the conditioner's outputs for the part it sees.
+
+        Args:
+            seen: what `partition.split` gives first.
+            context: the per-call context.
+        """
+        dtype = seen.dtype
         if context.condition is not None:
             seen = tf.concat([seen, context.condition], -1)
         if isinstance(self.conditioner, Conditioner):
-            parameters = self.conditioner.parameters(seen, context)
-        else:
-            parameters = tf.cast(self.conditioner(seen, training=context.training), value.dtype)
-        changed, log_det = method(changed, parameters)
-        return self.partition.merge(value, changed), self.partition.total(log_det)
+            return self.conditioner.parameters(seen, context)
+        return tf.cast(self.conditioner(seen, training=context.training), dtype)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

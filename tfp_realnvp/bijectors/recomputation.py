@@ -27,8 +27,8 @@ def inverse_recomputing(
     """Walks couplings from data to latent and keeps only the result for the backward pass.
 
     The backward pass inverts each coupling from its output and differentiates it alone, so that
-    the activations of one conditioner are alive at a time (arXiv:1707.04585). It costs two more
-    runs of each conditioner. Gradients are those of the plain walk, up to the rounding of the
+    the activations of one conditioner are alive at a time (arXiv:1707.04585). It costs one more
+    run of each conditioner. Gradients are those of the plain walk, up to the rounding of the
     inversion.
 
     Args:
@@ -55,25 +55,17 @@ def inverse_recomputing(
         def gradient(d_value, d_log_det, variables=()):
             d_variables = [tf.zeros_like(v) for v in variables]
             d_condition = [tf.zeros_like(c) for c in condition]
-            x, done = latent, [d_value, d_log_det]
+            value, done = latent, [d_value, d_log_det]
             for coupling in reversed(couplings):
                 # A coupling waits for all gradients of the one before: left to the scheduler, the
                 # activations of several would be alive at once.
                 with tf.control_dependencies(done):
-                    x = tf.identity(x)
-                x, _ = coupling._forward_and_log_det(x, within(condition))
-                x = tf.stop_gradient(x)
+                    value = tf.identity(value)
                 own = {v.ref() for v in coupling.trainable_variables}
                 at = [i for i, v in enumerate(variables) if v.ref() in own]
-                with tf.GradientTape(watch_accessed_variables=False) as tape:
-                    sources = [x, *condition, *(variables[i] for i in at)]
-                    tape.watch(sources)
-                    outputs = coupling._inverse_and_log_det(x, within(condition))
-                d_value, *rest = tape.gradient(
-                    outputs,
-                    sources,
-                    output_gradients=[d_value, d_log_det],
-                    unconnected_gradients=tf.UnconnectedGradients.ZERO,
+                own_variables = [variables[i] for i in at]
+                value, (d_value, *rest) = _step_back(
+                    coupling, value, within, condition, own_variables, [d_value, d_log_det]
                 )
                 done = [d_value, *rest]
                 d_condition = [
@@ -86,3 +78,29 @@ def inverse_recomputing(
         return (value, total), gradient
 
     return walk(y, *conditions)
+
+
+def _step_back(coupling, latent, within, condition, variables, upstream):
+    """Returns a coupling's input, from its output, and the gradients to it and to what it reads.
+
+    The conditioner runs once: it sees the part that the coupling leaves as it is, which is the same
+    before and after.
+    """
+    partition, transformer = coupling.partition, coupling.transformer
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch([latent, *condition, *variables])
+        seen, changed = partition.split(latent)
+        parameters = coupling.parameters(seen, within(condition))
+        with tape.stop_recording():
+            value = partition.merge(latent, transformer.forward(changed, parameters)[0])
+        tape.watch(value)
+        changed, log_det = transformer.inverse(partition.split(value)[1], parameters)
+        outputs = partition.merge(value, changed), partition.total(log_det)
+    # The latent stands for the value in what the conditioner sees.
+    through_seen, through_changed, *rest = tape.gradient(
+        outputs,
+        [latent, value, *condition, *variables],
+        output_gradients=upstream,
+        unconnected_gradients=tf.UnconnectedGradients.ZERO,
+    )
+    return value, [through_seen + through_changed, *rest]
