@@ -64,23 +64,31 @@ def train(bench: Bench) -> list[Row]:
         options = bench.options("train", batch, steps, warmup=1)
         others = bench.others(bench.image, *options)
         plain = {name: each for name, each in others.items() if "bfloat16" not in name}
-        shards = ["--shards", str(os.cpu_count() or 1)]
-        best = bench.ours("ours_image", *options, *shards, "--precision", best_precision())
+        best = bench.ours("ours_image", *options, *_best_mode())
         same = bench.ours("ours_image", *options, "--precision", "float32")
         what = f"train, batch {batch}"
-        mode = f"{what}, {best_precision()}, a shard per core"
+        mode = f"{what}, {_best_mode_in_words()}"
         rows.append(faster(mode, best, others, 1.5, "images"))
         rows.append(faster(f"{what}, float32, no shards", same, plain, 1.0, "images"))
     return rows
+
+
+def _best_mode() -> list[str]:
+    return ["--shards", str(os.cpu_count() or 1), "--precision", best_precision()]
+
+
+def _best_mode_in_words() -> str:
+    return f"{best_precision()}, a shard per core"
 
 
 def _calls(bench: Bench, what: str, batches: tuple[int, ...]) -> list[Row]:
     rows = []
     for batch in batches:
         options = bench.options(what, batch, 30 if batch == 1 else 9)
-        mine = bench.ours("ours_image", *options)
+        mine = bench.ours("ours_image", *options, *_best_mode())
         others = bench.others(bench.image, *options)
-        rows.append(faster(f"{what}, batch {batch}", mine, others, 1.5, "images"))
+        words = f"{what}, batch {batch}, {_best_mode_in_words()}"
+        rows.append(faster(words, mine, others, 1.5, "images"))
     return rows
 
 
@@ -97,13 +105,14 @@ def sample(bench: Bench) -> list[Row]:
 def saved(bench: Bench) -> list[Row]:
     """Likelihoods through the SavedModel: beside the peers, and beside the same in process."""
     rows = []
-    report = bench.ours("saved_model", "--steps", "1" if bench.short else "10") or {}
+    steps = "1" if bench.short else "10"
+    report = bench.ours("saved_model", "--steps", steps, *_best_mode()) or {}
     for batch, times in report.items():
         there, here = (times[name]["step_ms_median"] for name in ("saved", "in_process"))
-        steps = 30 if batch == "1" else 9
-        others = bench.others(bench.image, *bench.options("logprob", int(batch), steps))
+        options = bench.options("logprob", int(batch), 30 if batch == "1" else 9)
+        others = bench.others(bench.image, *options)
         rate = {"images_per_s": 1e3 * int(batch) / there}
-        what = f"log_prob through the SavedModel, batch {batch}"
+        what = f"log_prob through the SavedModel, batch {batch}, {_best_mode_in_words()}"
         rows.append(faster(what, rate, others, 1.5, "images"))
         # 5% or 1 ms, whichever is more, as one ratio.
         bar = max(1.05, 1 + 1 / here)

@@ -47,11 +47,16 @@ def train_seconds(dist: nvp.Flow, args) -> list[float]:
 
 
 def call_seconds(dist: nvp.Flow, args) -> list[float]:
-    """Returns the seconds of each counted call of a graph of `log_prob` or `sample`."""
-    jit = args.jit == "on"
-    log_prob = tf.function(dist.log_prob, jit_compile=jit)
-    sample = tf.function(lambda: dist.sample(args.batch), jit_compile=jit)
-    calls = {"logprob": lambda x: log_prob(x).numpy(), "sample": lambda _: sample().numpy()}
+    """Returns the seconds of each counted call for likelihoods or samples, NumPy to NumPy."""
+    if args.jit == "on":
+        log_prob = tf.function(dist.log_prob, jit_compile=True)
+        sample = tf.function(lambda: dist.sample(args.batch), jit_compile=True)
+        calls = {"logprob": lambda x: log_prob(x).numpy(), "sample": lambda _: sample().numpy()}
+    else:
+        calls = {
+            "logprob": lambda x: nvp.bits_per_dim(dist, x, num_importance_samples=1),
+            "sample": lambda _: nvp.sample(dist, args.batch),
+        }
     return timing.timed(calls[args.what], timing.image_batches(args.batch), args)
 
 

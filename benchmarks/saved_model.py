@@ -1,6 +1,6 @@
 """Times the likelihood in process and through a SavedModel, in turn in one process.
 
-python -m benchmarks.saved_model --steps 20
+python -m benchmarks.saved_model --steps 20 --shards 2 --precision auto
 """
 
 from __future__ import annotations
@@ -18,6 +18,9 @@ import tfp_realnvp as nvp  # isort: skip  # before TensorFlow, whose kernels it 
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.likelihood import log_prob_graph
+from tfp_realnvp.precision import best_precision
+
 BATCHES = (1, 64, 128)
 
 
@@ -25,11 +28,20 @@ def main() -> None:
     """Prints a line of JSON: images per second by batch, each way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=10, help="timed calls of each kind")
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="float32")
+    parser.add_argument("--shards", type=int, default=1, help="see nvp.use_shards")
     args = parser.parse_args()
-    dist = nvp.flows.build("uva_multiscale", timing.IMAGE_SHAPE)
+    if args.shards > 1:
+        nvp.use_shards(args.shards)
+    precision = best_precision() if args.precision == "auto" else args.precision
+    dist = nvp.flows.build(
+        "uva_multiscale",
+        timing.IMAGE_SHAPE,
+        conditioner_dtype="mixed_bfloat16" if precision == "bfloat16" else None,
+    )
     # The signature's own task: deterministic, with each example's own noise.
     context = nvp.Context(noise="per_example", seed=(0, 0))
-    in_process = tf.function(lambda x: dist.log_prob_in(x, context), reduce_retracing=True)
+    in_process = tf.function(lambda x: log_prob_graph(dist, x, context), reduce_retracing=True)
     results = {}
     with tempfile.TemporaryDirectory() as directory:
         path = nvp.export(dist, Path(directory) / "model")

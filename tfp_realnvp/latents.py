@@ -9,9 +9,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.checks import check_data, check_event_shape, check_labels
+from tfp_realnvp.chunks import map_chunks, rows_of_chunk
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.sharding import side_by_side
 from tfp_realnvp.tracing import traced
 
 ROWS_AT_ONCE = 256
@@ -110,7 +110,8 @@ def sample(
         )
     z = dist.distribution.sample(num, seed=_as_seed(seed)).numpy()
     scale = np.repeat(np.broadcast_to(temperatures, len(sizes)), sizes)
-    return decode(dist, (z * scale).astype(z.dtype), labels)
+    z = (z * scale).astype(z.dtype)
+    return _in_chunks(dist, "sample", sample_graph, z, labels, ROWS_AT_ONCE)
 
 
 def split_scales(dist: Flow, latents: Any) -> list[np.ndarray]:
@@ -209,13 +210,31 @@ def resample_scales(
 
 def encode_graph(dist: Flow, data: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
     """Encodes in a graph; see `encode`."""
-    return dist.encode_and_log_det(data, _EXACT.replace(labels=labels))[0]
+
+    def of_chunk(_, rows, chunk_labels):
+        return dist.encode_and_log_det(rows, _EXACT.replace(labels=chunk_labels))[0]
+
+    rows = rows_of_chunk(dist.event_shape)
+    return map_chunks(of_chunk, [data, labels], rows=rows, dtype=dist.dtype)
 
 
-def decode_graph(dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+def decode_graph(
+    dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None, *, context: Context = _EXACT
+) -> tf.Tensor:
     """Decodes in a graph; see `decode`."""
-    data = dist.bijector.forward_and_log_det(latents, _EXACT.replace(labels=labels))[0]
+
+    def of_chunk(_, rows, chunk_labels):
+        own = context.replace(labels=chunk_labels)
+        return dist.bijector.forward_and_log_det(rows, own)[0]
+
+    rows = rows_of_chunk(dist.event_shape)
+    data = map_chunks(of_chunk, [latents, labels], rows=rows, dtype=dist.dtype)
     return data if dist.levels is None else tf.cast(data, pixel_dtype(dist))
+
+
+def sample_graph(dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+    """Decodes in a graph what was drawn and not encoded: conditioners keep their own precision."""
+    return decode_graph(dist, latents, labels, context=Context())
 
 
 def pixel_dtype(dist: Flow) -> tf.DType:
@@ -241,4 +260,4 @@ def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: in
         chunk_labels = None if labels is None else labels[start : start + rows]
         return function(values[start : start + rows], chunk_labels).numpy()
 
-    return np.concatenate(list(side_by_side(mapped, range(0, len(values), rows))))
+    return np.concatenate([mapped(start) for start in range(0, len(values), rows)])

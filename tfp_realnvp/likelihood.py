@@ -11,9 +11,9 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.checks import check_data, check_labels
+from tfp_realnvp.chunks import map_chunks, rows_of_chunk
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.sharding import side_by_side
 from tfp_realnvp.tracing import traced
 
 # Examples evaluated at once; bounds memory.
@@ -205,10 +205,30 @@ def _noise_draws(
                 progress(len(result))
             return result
 
-        return side_by_side(draw, range(count))
+        return map(draw, range(count))
 
     return (draws(start) for start in range(0, len(data), chunk))
 
 
+def log_prob_graph(
+    dist: Flow, data: tf.Tensor, context: Context, labels: tf.Tensor | None = None
+) -> tf.Tensor:
+    """Returns `dist.log_prob_in` of data with labels in a graph, images in chunks.
+
+    The value is the same where the noise is each example's own; fresh noise needs a seed, which is
+    the first chunk's, and the others' are made of it.
+    """
+
+    def of_chunk(index, rows, chunk_labels):
+        own = context.replace(labels=chunk_labels)
+        if context.noise == "fresh":
+            seed = tf.random.experimental.stateless_fold_in(context.seed, index, alg="philox")
+            own = own.replace(seed=tf.where(index == 0, context.seed, seed))
+        return dist.log_prob_in(rows, own)
+
+    rows = rows_of_chunk(dist.event_shape)
+    return map_chunks(of_chunk, [data, labels], rows=rows, dtype=dist.dtype)
+
+
 def _log_prob(dist, rows, seed, labels):
-    return dist.log_prob_in(rows, Context(seed=seed, labels=labels))
+    return log_prob_graph(dist, rows, Context(seed=seed), labels)

@@ -15,8 +15,8 @@ import tensorflow as tf
 from tfp_realnvp.checks import asserted_labels, asserted_pixels
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.latents import decode_graph, encode_graph, pixel_dtype
-from tfp_realnvp.likelihood import nats_per_unit
+from tfp_realnvp.latents import decode_graph, encode_graph, pixel_dtype, sample_graph
+from tfp_realnvp.likelihood import log_prob_graph, nats_per_unit
 
 
 def export(
@@ -109,7 +109,7 @@ class _Servable(tf.Module):
         def likelihood(labels=None, **data):
             rows, labels = check(data[name]), check_labels(labels)
             values = [
-                dist.log_prob_in(rows, Context(noise="per_example", seed=(0, k), labels=labels))
+                log_prob_graph(dist, rows, Context(noise="per_example", seed=(0, k)), labels)
                 for k in range(self._samples if images else 1)
             ]
             log_prob = (
@@ -124,8 +124,8 @@ class _Servable(tf.Module):
             return outputs
 
         def log_prob(seed, labels=None, **data):
-            context = Context(seed=seed, labels=check_labels(labels))
-            return {"log_prob": dist.log_prob_in(check(data[name]), context)}
+            rows, labels = check(data[name]), check_labels(labels)
+            return {"log_prob": log_prob_graph(dist, rows, Context(seed=seed), labels)}
 
         def sample(num_samples, temperature, seed, labels=None):
             z = tf.random.stateless_normal(
@@ -134,7 +134,7 @@ class _Servable(tf.Module):
             z *= tf.cast(temperature, dist.dtype)
             if labels is not None:
                 labels = tf.ensure_shape(tf.broadcast_to(labels, [num_samples]), [None])
-            return {name: decode_graph(dist, z, check_labels(labels))}
+            return {name: sample_graph(dist, z, check_labels(labels))}
 
         def encode(labels=None, **data):
             return {"latents": encode_graph(dist, check(data[name]), check_labels(labels))}

@@ -7,9 +7,7 @@ each of TensorFlow's operations then runs on its share of the cores, and the sha
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import tensorflow as tf
 
@@ -18,9 +16,6 @@ from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.statistics import running_moments
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
 _shards = 1
 
 
@@ -28,8 +23,8 @@ def use_shards(count: int) -> None:
     """Has this process work on `count` shards of a batch at once, each on its share of the cores.
 
     It sets TensorFlow's threads, and the default of `FlowModel.compile`; `encode`, `decode`,
-    `sample` and `bits_per_dim` work on as many chunks of their data at once. Call it before
-    TensorFlow's first operation, with no more shards than cores. One example at a time gets slower.
+    `sample`, `log_prob` and `bits_per_dim` work on chunks of their images, each on its share of
+    the cores. Call it before TensorFlow's first operation, with no more shards than cores.
 
     Args:
         count: number of shards; the number of cores is a good one.
@@ -107,12 +102,3 @@ def log_prob_in_shards(dist: Flow, y: Any, context: Context, *, shards: int) -> 
             own = own.replace(labels=tf.gather(context.labels, part))
         log_probs.append(dist.log_prob_in(tf.gather(y, part), own))
     return tf.concat(log_probs, 0)[:count]
-
-
-def side_by_side(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Yields `function(item)` in the items' order, as many at once as there are shards in use."""
-    if _shards == 1:
-        yield from map(function, items)
-        return
-    with ThreadPoolExecutor(_shards) as pool:
-        yield from pool.map(function, items)

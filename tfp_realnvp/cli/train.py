@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an option of the flow, such as couplings=4",
+        help="an option of the flow, such as couplings=4 or widths=[16,24,32]",
     )
     add("--test_examples", type=int, default=2000, help="test examples for results.json, 0 for all")
     add("--checkpoint_seconds", type=float, default=60.0, help="time between checkpoints")

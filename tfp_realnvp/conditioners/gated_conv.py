@@ -8,8 +8,7 @@ import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
-
-LAYER_NORM_EPSILON = 1e-6
+from tfp_realnvp.conditioners.elementwise import gate_and_norm, two_sided_elu
 
 
 class GatedConv(Conditioner):
@@ -18,7 +17,8 @@ class GatedConv(Conditioner):
     A block computes `x + value * sigmoid(gate)` with
     `value, gate = conv1x1(elu2(conv3x3(elu2(x))))`, then normalises over the channels (layer
     norm). `elu2` is the two-sided ELU, `concat(elu(x), elu(-x))`. Labels of a class-conditional
-    flow add a learned bias per class and channel after the first convolution.
+    flow add a learned bias per class and channel after the first convolution. In mixed precision
+    the convolutions alone are in the compute dtype.
 
     Source: arXiv:1902.00275 (without attention); UvA deep learning tutorial 11.
 
@@ -76,68 +76,24 @@ class GatedConv(Conditioner):
 
     def run(self, inputs, classes, context):
         """See `Conditioner.run`."""
-        x = _convolve(inputs, *self.start)
+        compute, wide = inputs.dtype, self.variable_dtype
+
+        def convolve(x, kernel, bias):
+            kernel, bias = tf.cast(kernel.value, compute), tf.cast(bias.value, compute)
+            return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+
+        # Between the convolutions all is in the weights' dtype: bfloat16 loses digits there, and
+        # TensorFlow's element-wise kernels are slower in it than in float32.
+        x = tf.cast(convolve(inputs, *self.start), wide)
         if classes is not None:
-            bias = tf.linalg.matmul(classes, tf.cast(self.class_bias.value, x.dtype))
-            x += bias[:, None, None, :]
+            x += tf.linalg.matmul(tf.cast(classes, wide), self.class_bias.value)[:, None, None, :]
         for block in self.residual:
-            hidden = _convolve(two_sided_elu(x), *block["wide"])
-            value, gate = tf.split(_convolve(two_sided_elu(hidden), *block["mix"]), 2, axis=-1)
-            x = layer_norm(x + value * tf.sigmoid(gate), *block["norm"])
-        return _convolve(two_sided_elu(x), *self.end)
+            hidden = tf.cast(convolve(two_sided_elu(x, compute), *block["wide"]), wide)
+            mixed = convolve(two_sided_elu(hidden, compute), *block["mix"])
+            scale, bias = (weight.value for weight in block["norm"])
+            x = gate_and_norm(x, mixed, scale, bias)
+        return convolve(two_sided_elu(x, compute), *self.end)
 
     def get_config(self):
         """Returns the constructor's arguments."""
         return {**super().get_config(), "width": self.width, "blocks": self.blocks}
-
-
-def two_sided_elu(x: tf.Tensor) -> tf.Tensor:
-    """Returns `concat(elu(x), elu(-x))` along the channels."""
-    return _two_sided_elu(x)
-
-
-def layer_norm(x: tf.Tensor, scale: Any, bias: Any) -> tf.Tensor:
-    """Normalises over the channels, then scales and shifts."""
-    scale, bias = tf.cast(scale.value, x.dtype), tf.cast(bias.value, x.dtype)
-    return _layer_norm(x, scale, bias)
-
-
-# The gradients of both are written out: what autodiff makes of them passes over the activations
-# about twice as often, and passes cost as much as convolutions do.
-
-
-@tf.custom_gradient
-def _two_sided_elu(x):
-    y = tf.nn.elu(tf.concat([x, -x], -1))
-
-    def gradient(upstream):
-        # The sides are split, not sliced: TensorFlow's slices of channels are slow on the CPU.
-        positive, negative = tf.split(tf.raw_ops.EluGrad(gradients=upstream, outputs=y), 2, axis=-1)
-        return positive - negative
-
-    return y, gradient
-
-
-@tf.custom_gradient
-def _layer_norm(x, scale, bias):
-    centred = x - tf.reduce_mean(x, -1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
-    inverse = tf.math.rsqrt(variance + LAYER_NORM_EPSILON)
-    normal = centred * inverse
-
-    def gradient(upstream):
-        inner = upstream * scale
-        along = tf.reduce_mean(inner * normal, -1, keepdims=True)
-        across = tf.reduce_mean(inner, -1, keepdims=True)
-        return (
-            inverse * (inner - across - normal * along),
-            tf.raw_ops.BiasAddGrad(out_backprop=upstream * normal),
-            tf.raw_ops.BiasAddGrad(out_backprop=upstream),
-        )
-
-    return tf.nn.bias_add(normal * scale, bias), gradient
-
-
-def _convolve(x, kernel, bias):
-    kernel, bias = tf.cast(kernel.value, x.dtype), tf.cast(bias.value, x.dtype)
-    return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
