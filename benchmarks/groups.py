@@ -129,10 +129,24 @@ def vector(bench: Bench) -> list[Row]:
     for size in (2, 43):
         for what in ("train", "logprob", "sample"):
             options = [*bench.options(what, 256, 100, warmup=20), "--size", str(size)]
-            mine = bench.ours("ours_vector", *options)
+            # Two modes for training; which is the faster goes with the size of the vectors.
+            modes = {"XLA": ["--jit", "on"]}
+            if what == "train":
+                modes["a shard per core"] = ["--jit", "off", "--shards", str(os.cpu_count() or 1)]
+            reports = {
+                mode: bench.ours("ours_vector", *options, *more) for mode, more in modes.items()
+            }
+            mode, mine = _fastest(reports)
             others = bench.others(bench.vector, *options)
-            rows.append(faster(f"vector realnvp, D={size}, {what}", mine, others, 1.0, "samples"))
+            rows.append(
+                faster(f"vector realnvp, D={size}, {what}, {mode}", mine, others, 1.0, "samples")
+            )
     return rows
+
+
+def _fastest(reports: dict[str, Any]) -> tuple[str, Any]:
+    done = {mode: report for mode, report in reports.items() if report}
+    return max(done.items(), key=lambda item: item[1]["samples_per_s"], default=("XLA", None))
 
 
 def networks(bench: Bench) -> list[Row]:

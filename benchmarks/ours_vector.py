@@ -49,11 +49,9 @@ def train_seconds(dist: nvp.Flow, args) -> list[float]:
 
 
 def call_seconds(dist: nvp.Flow, args) -> list[float]:
-    """Returns the seconds of each counted call of a graph of `log_prob` or `sample`."""
-    jit = args.jit == "on"
-    log_prob = tf.function(dist.log_prob, jit_compile=jit)
-    sample = tf.function(lambda: dist.sample(args.batch), jit_compile=jit)
-    calls = {"logprob": lambda x: log_prob(x).numpy(), "sample": lambda _: sample().numpy()}
+    """Returns the seconds of each counted call for likelihoods or samples, NumPy to NumPy."""
+    compiled = nvp.Compiled(dist, num=args.batch)
+    calls = {"logprob": compiled.log_prob, "sample": lambda _: compiled.sample()}
     return timing.timed(calls[args.what], timing.vector_batches(args.batch, args.size), args)
 
 
@@ -61,10 +59,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Times one task."""
     parser = timing.parser(__doc__, batch=256)
     parser.add_argument("--size", type=int, default=2, help="dimensions of the vectors")
-    parser.add_argument("--jit", choices=["on", "off"], default="on", help="XLA")
+    parser.add_argument("--jit", choices=["on", "off"], default="on", help="XLA, in training")
+    parser.add_argument("--shards", type=int, default=1, help="in training; see nvp.use_shards")
     parser.add_argument("--epochs", type=int, default=5, help="timed epochs of training")
     parser.add_argument("--steps_per_execution", type=int, default=16, help="see Keras' compile")
     args = parser.parse_args(arguments)
+    if args.shards > 1:
+        nvp.use_shards(args.shards)
     dist = nvp.flows.build("realnvp", (args.size,))
     seconds = (train_seconds if args.what == "train" else call_seconds)(dist, args)
     timing.report(

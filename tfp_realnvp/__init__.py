@@ -21,6 +21,7 @@ __version__ = "0.1.0"
 # costs next to nothing.
 _PUBLIC = {
     "Adam": "optimizers",
+    "Compiled": "compiled",
     "Context": "context",
     "Flow": "distribution",
     "FlowModel": "model",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from tfp_realnvp.anomaly import anomaly_scores, auroc
     from tfp_realnvp.architecture import summary
     from tfp_realnvp.attributes import attribute_direction, move
+    from tfp_realnvp.compiled import Compiled
     from tfp_realnvp.conditional import class_log_probs, class_posterior, given
     from tfp_realnvp.context import Context
     from tfp_realnvp.distribution import Flow
@@ -103,6 +105,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Adam",
+    "Compiled",
     "Context",
     "Flow",
     "FlowModel",

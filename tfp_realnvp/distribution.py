@@ -17,6 +17,7 @@ from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
 from tfp_realnvp.checks import check_data, check_labels, check_pixels
 from tfp_realnvp.context import Context, Scope
+from tfp_realnvp.standard_normal import standard_normal
 
 tfd = tfp.distributions
 
@@ -95,9 +96,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
             recompute=recompute,
         )
         bijector.build(shape, scope)
-        base = tfd.Sample(
-            tfd.Normal(tf.zeros([], dtype), tf.ones([], dtype)), sample_shape=[math.prod(shape)]
-        )
+        base = standard_normal(math.prod(shape), dtype)
         super().__init__(distribution=base, bijector=bijector, parameters=parameters, name=name)
         self._seed = seed
         self._conditioner_dtype = conditioner_dtype

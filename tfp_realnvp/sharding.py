@@ -6,6 +6,7 @@ each of TensorFlow's operations then runs on its share of the cores, and the sha
 
 from __future__ import annotations
 
+import contextlib
 import os
 from typing import Any
 
@@ -14,6 +15,7 @@ import tensorflow as tf
 from tfp_realnvp import arguments
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.flows.registry import is_sharded
 from tfp_realnvp.statistics import running_moments
 
 _shards = 1
@@ -48,6 +50,20 @@ def use_shards(count: int) -> None:
             "TensorFlow has started: shards are chosen before its first operation."
         ) from error
     _shards = count
+
+
+def best_shards(flow: str) -> int:
+    """Returns how many shards a named flow trains with best here, and has this process use them.
+
+    As many as there are cores, for flows that gain by it (see `flows.register`), where TensorFlow
+    finds no GPU and has not started; 1 otherwise.
+    """
+    cores = os.cpu_count() or 1
+    if cores > 1 and is_sharded(flow) and not tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):
+            use_shards(cores)
+            return cores
+    return 1
 
 
 def shards_in_use() -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+from pathlib import Path
+from typing import Any
 
 DESCRIPTION = "Train a flow by maximum likelihood; everything goes into one run directory."
 
@@ -27,16 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--conditional", action="store_true", help="make the flow conditional on the labels")
     add(
         "--precision",
-        default="float32",
+        default="auto",
         help="float32, bfloat16 for the conditioners, or auto: bfloat16 on a CPU that has it",
     )
     add("--jit", default="auto", help="XLA: auto (on a GPU), on or off")
     add(
         "--shards",
-        type=int,
-        default=1,
-        help="shards of a batch that are worked on at once, each on its share of the CPU's cores: "
-        "as many as cores is faster for images, but not for flows with batch normalization",
+        default="auto",
+        help="shards of a batch that are worked on at once, each on its share of the CPU's cores; "
+        "auto: as many as cores for uva_simple, uva_vardeq, uva_multiscale and flowpp, else 1",
     )
     add(
         "--option",
@@ -51,8 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
-    from tfp_realnvp import runs, sharding
-    from tfp_realnvp.precision import best_precision
+    from tfp_realnvp import runs
 
     config = runs.RunConfig(
         flow=args.flow,
@@ -66,14 +66,11 @@ def run(args: argparse.Namespace) -> None:
         ema=args.ema,
         flip=args.flip,
         conditional=args.conditional,
-        precision=best_precision() if args.precision == "auto" else args.precision,
         jit=args.jit,
-        shards=args.shards,
+        **_device_settings(args),
         seed=args.seed,
         options=dict(_option(text) for text in args.option),
     )
-    if config.shards > 1:
-        sharding.use_shards(config.shards)
     results = runs.train(
         config,
         args.out,
@@ -82,6 +79,31 @@ def run(args: argparse.Namespace) -> None:
         result_examples=args.test_examples or None,
     )
     print(json.dumps(results, indent=2))
+
+
+def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Returns what the device decides unless the command line does; a resumed run has decided."""
+    from tfp_realnvp import runs, sharding
+    from tfp_realnvp.precision import best_precision
+
+    asked = {"precision": args.precision, "shards": args.shards}
+    if args.resume and (Path(args.out) / runs.CONFIG).exists():
+        begun = runs.read_config(args.out)
+        asked = {k: getattr(begun, k) if v == "auto" else v for k, v in asked.items()}
+    if asked["shards"] == "auto":
+        asked["shards"] = sharding.best_shards(args.flow)
+    else:
+        try:
+            asked["shards"] = int(asked["shards"])
+        except ValueError:
+            raise ValueError(
+                f"--shards is a whole number or auto, got {asked['shards']!r}."
+            ) from None
+        if asked["shards"] > 1:
+            sharding.use_shards(asked["shards"])
+    if asked["precision"] == "auto":
+        asked["precision"] = best_precision()
+    return asked
 
 
 def _option(text: str) -> tuple[str, object]:

@@ -104,4 +104,5 @@ def dense_weights(
 
 
 def _dense(x, kernel, bias):
-    return tf.linalg.matmul(x, tf.cast(kernel.value, x.dtype)) + tf.cast(bias.value, x.dtype)
+    kernel, bias = tf.cast(kernel.value, x.dtype), tf.cast(bias.value, x.dtype)
+    return tf.nn.bias_add(tf.linalg.matmul(x, kernel), bias)

@@ -9,7 +9,7 @@ from tfp_realnvp.flows.registry import register, require_image
 from tfp_realnvp.flows.uva import ALPHA, variational_dequantization
 
 
-@register("flowpp")
+@register("flowpp", sharded=True)
 def flowpp(
     event_shape,
     *,

@@ -14,9 +14,10 @@ from tfp_realnvp.distribution import Flow
 Definition = Callable[..., list]
 
 _DEFINITIONS: dict[str, Definition] = {}
+_SHARDED: set[str] = set()
 
 
-def register(name: str) -> Callable[[Definition], Definition]:
+def register(name: str, *, sharded: bool = False) -> Callable[[Definition], Definition]:
     """Returns a decorator that makes a definition a named flow.
 
     A definition takes the event shape, `levels` by keyword if the data are images, and its
@@ -25,6 +26,8 @@ def register(name: str) -> Callable[[Definition], Definition]:
 
     Args:
         name: name of the flow.
+        sharded: whether `scripts/train.py` works on a shard of the batch on each core unless told
+            otherwise; see `nvp.use_shards`.
 
     Raises:
         ValueError: the name is taken.
@@ -34,6 +37,8 @@ def register(name: str) -> Callable[[Definition], Definition]:
         if name in _DEFINITIONS and _DEFINITIONS[name] is not definition:
             raise ValueError(f"A flow named {name!r} is registered already.")
         _DEFINITIONS[name] = definition
+        if sharded:
+            _SHARDED.add(name)
         return definition
 
     return decorate
@@ -48,6 +53,11 @@ def names() -> list[str]:
         True
     """
     return sorted(_DEFINITIONS)
+
+
+def is_sharded(name: str) -> bool:
+    """Returns whether a flow trains in shards unless told otherwise; see `register`."""
+    return name in _SHARDED
 
 
 def options(name: str) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from tfp_realnvp.flows.registry import register, require_image
 ALPHA = 1e-5
 
 
-@register("uva_simple")
+@register("uva_simple", sharded=True)
 def uva_simple(event_shape, *, levels: int, width: int = 32, couplings: int = 8) -> list:
     """Uniform dequantization and checkerboard couplings at one scale."""
     require_image("uva_simple", event_shape)
@@ -29,7 +29,7 @@ def uva_simple(event_shape, *, levels: int, width: int = 32, couplings: int = 8)
     ]
 
 
-@register("uva_vardeq")
+@register("uva_vardeq", sharded=True)
 def uva_vardeq(event_shape, *, levels: int, width: int = 32, couplings: int = 8) -> list:
     """The simple flow with variational dequantization."""
     require_image("uva_vardeq", event_shape)
@@ -40,7 +40,7 @@ def uva_vardeq(event_shape, *, levels: int, width: int = 32, couplings: int = 8)
     ]
 
 
-@register("uva_multiscale")
+@register("uva_multiscale", sharded=True)
 def uva_multiscale(
     event_shape, *, levels: int, widths: tuple[int, int, int] = (32, 48, 64)
 ) -> list:
