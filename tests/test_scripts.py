@@ -1,13 +1,17 @@
 """The scripts, as they are typed."""
 
+import argparse
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from tfp_realnvp.cli import train
 from tfp_realnvp.cli.main import main
+from tfp_realnvp.precision import best_precision
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -35,12 +39,32 @@ def test_training_shows_its_progress_and_nothing_else(run):
     out, result = run
     assert result.stderr == ""
     first, *lines = result.stdout.splitlines()
+    shards = f", {os.cpu_count()} shards" if os.cpu_count() > 1 else ""
     assert first == (
-        "uva_simple: 2,606 parameters, 1,297 examples of digits, 10 steps, float32, no XLA"
+        "uva_simple: 2,606 parameters, 1,297 examples of digits, 10 steps, "
+        f"{best_precision()}, no XLA{shards}"
     )
     assert any(line.startswith("epoch 1  bits_per_dim") for line in lines)
     shown = json.loads(result.stdout[result.stdout.index("\n{") :])
     assert shown == json.loads((out / "results.json").read_text())
+
+
+def test_a_resumed_run_keeps_what_the_device_decided_when_it_began(tmp_path, capsys):
+    settings = {"flow": "uva_simple", "precision": "bfloat16", "shards": 1}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    line = ["--flow", "uva_simple", "--out", str(tmp_path), "--precision", "float32", "--resume"]
+    assert main(line, command="train") == 2
+    assert "has precision='bfloat16', not 'float32'" in capsys.readouterr().err
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    asked = train._device_settings(parser.parse_args([*line[:4], "--resume"]))
+    assert asked == {"precision": "bfloat16", "shards": 1}
+
+
+def test_shards_that_are_no_number(tmp_path, capsys):
+    line = ["--flow", "uva_simple", "--out", str(tmp_path / "run"), "--shards", "two"]
+    assert main(line, command="train") == 2
+    assert "--shards is a whole number or auto, got 'two'" in capsys.readouterr().err
 
 
 def test_evaluate_needs_the_run_directory_alone(run, capsys):

@@ -42,33 +42,26 @@ def map_chunks(
     if rows is None:
         return function(0, *batch)
     cores = os.cpu_count() or 1
-    given = [x is not None for x in batch]
-    tensors = [x for x in batch if x is not None]
-    count = tf.shape(tensors[0])[0]
+    count = tf.shape(next(x for x in batch if x is not None))[0]
     # Every core gets as many chunks, unless these would be tiny.
     chunks = _ceil(_ceil(count, rows), cores) * cores
     chunks = tf.maximum(1, tf.minimum(chunks, count * SMALLEST_PART // rows))
     size = _ceil(count, chunks)
-    missing = chunks * size - count
+    chunks = _ceil(count, size)  # none is empty
 
-    def cut(x: tf.Tensor) -> tf.Tensor:
-        filled = tf.concat([x, x[:missing]], 0)
-        return tf.reshape(filled, tf.concat([[chunks, size], tf.shape(x)[1:]], 0))
+    # Not `tf.map_fn`: an error on the way through it spoils later variables of a `tf.distribute`.
+    def body(index, results):
+        members = [None if x is None else x[index * size : (index + 1) * size] for x in batch]
+        result = function(index, *members)
+        shapes.append(result.shape[1:])
+        return index + 1, results.write(index, result)
 
-    def call(members: tuple) -> tf.Tensor:
-        index, *values = members
-        for value, x in zip(values, tensors, strict=True):
-            value.set_shape([None, *x.shape[1:]])
-        parts = iter(values)
-        return function(index, *[next(parts) if there else None for there in given])
-
-    results = tf.map_fn(
-        call,
-        (tf.range(chunks), *map(cut, tensors)),
-        fn_output_signature=dtype,
-        parallel_iterations=cores,
+    shapes: list[tf.TensorShape] = []
+    results = tf.TensorArray(dtype, size=chunks, infer_shape=False)
+    _, results = tf.while_loop(
+        lambda index, _: index < chunks, body, (0, results), parallel_iterations=cores
     )
-    return tf.reshape(results, tf.concat([[chunks * size], tf.shape(results)[2:]], 0))[:count]
+    return tf.ensure_shape(results.concat(), [None, *shapes[0]])
 
 
 def _ceil(count, divisor):
