@@ -1,8 +1,16 @@
-"""The precision that a CPU's flags suggest."""
+"""The precision that a CPU's flags suggest, and what bfloat16 conditioners do with it."""
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
+import tfp_realnvp as nvp
+from tfp_realnvp.conditioners import GatedConv
+from tfp_realnvp.conditioners.elementwise import two_sided_elu
 from tfp_realnvp.precision import best_precision
+
+# Half of the spacing of bfloat16 numbers around 1.
+ROUNDING = 2**-8
 
 
 @pytest.mark.parametrize(
@@ -22,3 +30,36 @@ def test_follows_the_flags(tmp_path, text, expected):
 
 def test_is_float32_where_the_flags_are_not_known(tmp_path):
     assert best_precision(tmp_path / "missing") == "float32"
+
+
+def test_the_two_sided_elu_rounds_its_result_alone(rng):
+    x = tf.constant(rng.normal(size=(2, 3, 3, 4)), tf.float32)
+    values, gradients = [], []
+    for dtype in (tf.float32, tf.bfloat16):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = two_sided_elu(x, dtype)
+        assert y.dtype == dtype
+        values.append(tf.cast(y, tf.float32))
+        gradients.append(tape.gradient(y, x))
+    assert gradients[1].dtype == tf.float32
+    np.testing.assert_allclose(values[1], values[0], rtol=1.01 * ROUNDING)
+    np.testing.assert_allclose(*gradients, atol=4 * ROUNDING)
+
+
+def test_gradients_of_bfloat16_convolutions_are_close_to_those_of_float32(rng):
+    x = tf.constant(rng.normal(size=(2, 8, 8, 3)), tf.float32)
+    upstream = tf.constant(rng.normal(size=(2, 8, 8, 2)), tf.float32)
+    exact = GatedConv(width=8, blocks=2, outputs=2)
+    rounded = GatedConv(width=8, blocks=2, outputs=2, dtype="mixed_bfloat16")
+    gradients = []
+    for net in (exact, rounded):
+        net(x)
+        for source, target in zip(exact.weights, net.weights, strict=True):
+            target.assign(source + (0.1 if net is exact and "end" in source.path else 0.0))
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(net.parameters(x, nvp.Context()) * upstream)
+        gradients.append(tape.gradient(loss, [v.value for v in net.trainable_variables]))
+    for one, other in zip(*gradients, strict=True):
+        scale = np.abs(one).max()
+        np.testing.assert_allclose(other, one, atol=0.04 * scale)

@@ -86,11 +86,13 @@ class GatedConv(Conditioner):
         # TensorFlow's element-wise kernels are slower in it than in float32.
         x = tf.cast(convolve(inputs, *self.start), wide)
         if classes is not None:
-            x += tf.linalg.matmul(tf.cast(classes, wide), self.class_bias.value)[:, None, None, :]
+            bias = tf.cast(self.class_bias.value, wide)
+            x += tf.linalg.matmul(tf.cast(classes, wide), bias)[:, None, None, :]
         for block in self.residual:
             hidden = tf.cast(convolve(two_sided_elu(x, compute), *block["wide"]), wide)
             mixed = convolve(two_sided_elu(hidden, compute), *block["mix"])
-            scale, bias = (weight.value for weight in block["norm"])
+            # Keras gives weights in the compute dtype where a layer is called by itself.
+            scale, bias = (tf.cast(weight.value, wide) for weight in block["norm"])
             x = gate_and_norm(x, mixed, scale, bias)
         return convolve(two_sided_elu(x, compute), *self.end)
 
