@@ -129,7 +129,7 @@ def vector(bench: Bench) -> list[Row]:
     for size in (2, 43):
         for what in ("train", "logprob", "sample"):
             options = [*bench.options(what, 256, 100, warmup=20), "--size", str(size)]
-            # Two modes for training; which is the faster goes with the size of the vectors.
+            # Two modes for training; neither is always the faster.
             modes = {"XLA": ["--jit", "on"]}
             if what == "train":
                 modes["a shard per core"] = ["--jit", "off", "--shards", str(os.cpu_count() or 1)]

@@ -25,8 +25,8 @@ def use_shards(count: int) -> None:
     """Has this process work on `count` shards of a batch at once, each on its share of the cores.
 
     It sets TensorFlow's threads, and the default of `FlowModel.compile`; `encode`, `decode`,
-    `sample`, `log_prob` and `bits_per_dim` work on chunks of their images, each on its share of
-    the cores. Call it before TensorFlow's first operation, with no more shards than cores.
+    `sample` and `bits_per_dim` work on chunks of their images, each on its share of the cores. Call
+    it before TensorFlow's first operation, with no more shards than cores.
 
     Args:
         count: number of shards; the number of cores is a good one.

@@ -105,8 +105,11 @@ class Coupling(FlowBijector):
         """Returns what the transformer gets: the conditioner's outputs for the part it sees.
 
         Args:
-            seen: what `partition.split` gives first.
+            seen: what `partition.split` gives first, `[N, ..., K]`.
             context: the per-call context.
+
+        Returns:
+            `[N, ..., parameters_per_element * C]` for C changed channels, in the dtype of `seen`.
         """
         dtype = seen.dtype
         if context.condition is not None:
