@@ -113,6 +113,18 @@ def test_a_row_does_not_depend_on_the_rows_beside_it(exported, images):
         np.testing.assert_allclose(alone, together[i : i + 1], rtol=1e-6)
 
 
+def test_batches_of_one_and_of_more_take_turns(exported, images):
+    _, _, signatures = exported
+    draw = {"temperature": tf.constant(1.0), "seed": tf.constant([0, 1])}
+    for count in (1, 3, 1, 5):
+        latents = signatures["encode"](images=images[:count])["latents"]
+        assert latents.shape == [count, 16]
+        decoded = signatures["decode"](latents=latents)["images"]
+        np.testing.assert_array_equal(decoded, images[:count])
+        drawn = signatures["sample"](num_samples=tf.constant(count), **draw)["images"]
+        assert drawn.shape == [count, *SHAPE]
+
+
 @pytest.mark.parametrize("shape", [(2, 1, 1, 1), (2, 4, 4, 3), (4, 4, 1)])
 def test_a_wrong_shape_is_refused(exported, shape):
     _, _, signatures = exported

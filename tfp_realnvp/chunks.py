@@ -39,10 +39,11 @@ def map_chunks(
         rows: the most rows of a chunk; None for the whole batch at once.
         dtype: of the result.
     """
-    if rows is None:
+    given = next(x for x in batch if x is not None)
+    if rows is None or given.shape[0] == 1:
         return function(0, *batch)
     cores = os.cpu_count() or 1
-    count = tf.shape(next(x for x in batch if x is not None))[0]
+    count = tf.shape(given)[0]
     # Every core gets as many chunks, unless these would be tiny.
     chunks = _ceil(_ceil(count, rows), cores) * cores
     chunks = tf.maximum(1, tf.minimum(chunks, count * SMALLEST_PART // rows))

@@ -156,31 +156,50 @@ class _Servable(tf.Module):
         }
         return {
             key: tf.function(
-                _takes_empty_batches(function, counted=next(iter(spec))), autograph=False
+                _takes_any_count(function, counted=next(iter(spec)), one_apart=images),
+                autograph=False,
             ).get_concrete_function(**spec, **labels_spec)
             for key, (function, spec) in specs.items()
         }
 
 
-def _takes_empty_batches(function: Callable[..., dict], *, counted: str) -> Callable[..., dict]:
+def _takes_any_count(
+    function: Callable[..., dict], *, counted: str, one_apart: bool
+) -> Callable[..., dict]:
     """Returns the function, working on no rows as well: TensorFlow's fused convolutions do not.
 
     An empty batch gets one row of zeros, which is left out of the results. `counted` names the
-    input that has the batch, or is its size.
+    input that has the batch, or is its size. With `one_apart`, a batch of one has a graph of its
+    own, which knows its size; see `conditioners.convolution`.
     """
 
     def filled(value: tf.Tensor) -> tf.Tensor:
-        # A signature takes a tensor of another shape silently.
-        value = tf.ensure_shape(value, value.shape)
         missing = tf.cast(tf.equal(tf.shape(value)[0], 0), tf.int32)
         return tf.concat([value, tf.zeros([missing, *value.shape[1:]], value.dtype)], 0)
 
     def call(**inputs):
-        size = inputs[counted]
+        # A signature takes a tensor of another shape silently.
+        checked = {
+            k: tf.ensure_shape(v, v.shape)
+            for k, v in inputs.items()
+            if v.shape.rank and k != "seed"
+        }
+        size = {**inputs, **checked}[counted]
         count = tf.shape(size)[0] if size.shape.rank else size
-        batches = {k: filled(v) for k, v in inputs.items() if v.shape.rank and k != "seed"}
-        at_least_one = {} if size.shape.rank else {counted: tf.maximum(size, 1)}
-        results = function(**{**inputs, **batches, **at_least_one})
+
+        def of_one() -> dict:
+            # Not `tf.reshape` or `tf.ensure_shape`: from these TensorFlow concludes that the batch
+            # has one row, outside of this branch too.
+            rows = {k: tf.gather(v, [0]) for k, v in checked.items()}
+            one = {} if size.shape.rank else {counted: tf.constant(1)}
+            return function(**{**inputs, **rows, **one})
+
+        def of_many() -> dict:
+            rows = {k: filled(v) for k, v in checked.items()}
+            at_least_one = {} if size.shape.rank else {counted: tf.maximum(size, 1)}
+            return function(**{**inputs, **rows, **at_least_one})
+
+        results = tf.cond(tf.equal(count, 1), of_one, of_many) if one_apart else of_many()
         return {key: value[:count] for key, value in results.items()}
 
     return call

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.conditioners.convolution import convolve
 from tfp_realnvp.conditioners.elementwise import gate_and_norm, two_sided_elu
 
 
@@ -78,23 +79,22 @@ class GatedConv(Conditioner):
         """See `Conditioner.run`."""
         compute, wide = inputs.dtype, self.variable_dtype
 
-        def convolve(x, kernel, bias):
-            kernel, bias = tf.cast(kernel.value, compute), tf.cast(bias.value, compute)
-            return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+        def convolved(x, kernel, bias):
+            return convolve(x, tf.cast(kernel.value, compute), tf.cast(bias.value, compute))
 
         # Between the convolutions all is in the weights' dtype: bfloat16 loses digits there, and
         # TensorFlow's element-wise kernels are slower in it than in float32.
-        x = tf.cast(convolve(inputs, *self.start), wide)
+        x = tf.cast(convolved(inputs, *self.start), wide)
         if classes is not None:
             bias = tf.cast(self.class_bias.value, wide)
             x += tf.linalg.matmul(tf.cast(classes, wide), bias)[:, None, None, :]
         for block in self.residual:
-            hidden = tf.cast(convolve(two_sided_elu(x, compute), *block["wide"]), wide)
-            mixed = convolve(two_sided_elu(hidden, compute), *block["mix"])
+            hidden = tf.cast(convolved(two_sided_elu(x, compute), *block["wide"]), wide)
+            mixed = convolved(two_sided_elu(hidden, compute), *block["mix"])
             # Keras gives weights in the compute dtype where a layer is called by itself.
             scale, bias = (tf.cast(weight.value, wide) for weight in block["norm"])
             x = gate_and_norm(x, mixed, scale, bias)
-        return convolve(two_sided_elu(x, compute), *self.end)
+        return convolved(two_sided_elu(x, compute), *self.end)
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.conditioners.convolution import convolve
 from tfp_realnvp.conditioners.weight_norm import WeightNormConv, add_class_bias
 
 # Factor of the end's log-gain, so that it learns faster than the kernel.
@@ -66,7 +67,7 @@ class GlowConv(Conditioner):
         gain = tf.exp(LOG_GAIN_FACTOR * self.end_log_gain.value)
         kernel = tf.cast(self.end_kernel.value * gain, x.dtype)
         bias = tf.cast(self.end_bias.value * gain, x.dtype)
-        return tf.nn.bias_add(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
+        return convolve(x, kernel, bias)
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.conditioners.convolution import convolve
 
 EPSILON = 1e-12
 
@@ -52,8 +53,8 @@ class WeightNormConv:
         direction = self.direction.value
         norm = tf.math.rsqrt(tf.reduce_sum(tf.square(direction), [0, 1, 2]) + EPSILON)
         kernel = tf.cast(direction * (self.gain.value * norm), x.dtype)
-        x = tf.nn.conv2d(x, kernel, 1, "SAME")
-        return x if self.bias is None else tf.nn.bias_add(x, tf.cast(self.bias.value, x.dtype))
+        bias = None if self.bias is None else tf.cast(self.bias.value, x.dtype)
+        return convolve(x, kernel, bias)
 
 
 def add_class_bias(x: tf.Tensor, classes: tf.Tensor, bias: Any) -> tf.Tensor:

@@ -1,0 +1,65 @@
+"""Convolutions of one image are those of a batch, and so are their gradients."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfp_realnvp as nvp
+from tfp_realnvp.conditioners.convolution import convolve
+
+
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("sides", [(2, 1), (2, 5), (3, 3), (7, 4), (8, 6)])
+def test_one_image(rng, sides, size):
+    x = tf.constant(rng.standard_normal([1, *sides, 3]))
+    kernel = tf.constant(rng.standard_normal([size, size, 3, 4]))
+    bias = tf.constant(rng.standard_normal([4]))
+    weights = rng.standard_normal([1, *sides, 4])
+
+    def plain(x, kernel, bias):
+        return tf.nn.conv2d(x, kernel, 1, "SAME") + bias
+
+    results = []
+    for function in (convolve, plain):
+        with tf.GradientTape() as tape:
+            tape.watch([x, kernel, bias])
+            y = function(x, kernel, bias)
+            total = tf.reduce_sum(y * weights)
+        results.append([y, *tape.gradient(total, [x, kernel, bias])])
+    for mine, expected in zip(*results, strict=True):
+        np.testing.assert_allclose(mine, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_no_batch_of_one_reaches_the_kernels(rng):
+    x = rng.standard_normal([1, 7, 7, 3]).astype("float32")
+    kernel = tf.constant(rng.standard_normal([3, 3, 3, 4]), tf.float32)
+    graph = tf.function(convolve).get_concrete_function(tf.constant(x), kernel).graph
+    (operation,) = [each for each in graph.get_operations() if each.type == "Conv2D"]
+    assert operation.inputs[0].shape[0] == 2
+
+
+def test_batches_of_unknown_size_and_images_of_one_row_stay_whole(rng):
+    kernel = tf.constant(rng.standard_normal([3, 3, 1, 2]))
+    for shape in ([None, 4, 4, 1], [1, None, 4, 1], [1, 1, 4, 1]):
+        graph = tf.function(convolve).get_concrete_function(
+            tf.TensorSpec(shape, tf.float64), kernel
+        )
+        assert not [op for op in graph.graph.get_operations() if op.type.startswith("Concat")]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("glow", {"steps": 1, "width": 8}),
+        ("realnvp", {"width": 4, "blocks": 1}),
+        ("uva_simple", {"width": 4, "couplings": 2}),
+    ],
+)
+def test_an_image_alone_is_as_likely_as_in_a_batch(rng, name, options):
+    images = rng.integers(0, 256, (3, 8, 8, 3)).astype("uint8")
+    dist = nvp.flows.build(name, (8, 8, 3), dtype="float64", **options)
+    dist.initialize(images)
+    latents = nvp.encode(dist, images)
+    for k in range(3):
+        np.testing.assert_allclose(nvp.encode(dist, images[k : k + 1])[0], latents[k], rtol=1e-9)
+        np.testing.assert_array_equal(nvp.decode(dist, latents[k : k + 1])[0], images[k])
