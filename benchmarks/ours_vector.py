@@ -50,7 +50,7 @@ def train_seconds(dist: nvp.Flow, args) -> list[float]:
 
 def call_seconds(dist: nvp.Flow, args) -> list[float]:
     """Returns the seconds of each counted call for likelihoods or samples, NumPy to NumPy."""
-    compiled = nvp.Compiled(dist, num=args.batch)
+    compiled = nvp.Compiled(dist, num=args.batch, frozen=True)
     calls = {"logprob": compiled.log_prob, "sample": lambda _: compiled.sample()}
     return timing.timed(calls[args.what], timing.vector_batches(args.batch, args.size), args)
 
