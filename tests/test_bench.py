@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import groups, ours_vector, processes, run, scaling
+from benchmarks import groups, merge, ours_vector, processes, run, scaling
 from benchmarks.table import Row, faster, table
 
 
@@ -34,6 +34,20 @@ def test_what_was_not_measured_is_neither_met_nor_missed():
 def test_some_bars_are_upper_bounds():
     assert Row("memory", "2 MB", "3 MB", 0.7, 1.0, at_least=False).met
     assert not Row("memory", "4 MB", "3 MB", 1.3, 1.0, at_least=False).met
+
+
+def test_runs_are_merged_row_by_row(tmp_path, capsys):
+    for name, value in (("a", 1.25), ("b", 2.0)):
+        row = Row("train", f"{value} images/s", "c: 1.0", value, 1.5)
+        none = Row("sample", "1 images/s", None, None, 1.5)
+        rows = [{**vars(each), "met": each.met} for each in (row, none)]
+        (tmp_path / f"{name}.json").write_text(json.dumps({"rows": rows}))
+    merge.main([str(tmp_path / "a.json"), str(tmp_path / "b.json")])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2:] == [
+        "| train | 1.25 images/s | c: 1.0 | 1.25, 2 | >= 1.5 | met in 1 of 2 |",
+        "| sample | 1 images/s | nothing to compare | - | >= 1.5 | - |",
+    ]
 
 
 def test_peers_that_are_missing_are_named(capsys):

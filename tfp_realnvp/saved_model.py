@@ -18,6 +18,9 @@ from tfp_realnvp.distribution import Flow
 from tfp_realnvp.latents import decode_graph, encode_graph, pixel_dtype, sample_graph
 from tfp_realnvp.likelihood import log_prob_graph, nats_per_unit
 
+# Signatures with a graph of its own for one image; each such graph takes time to load.
+ONE_APART = {"serving_default", "sample"}
+
 
 def export(
     dist: Flow, directory: str | os.PathLike[str], *, num_importance_samples: int = 1
@@ -156,7 +159,9 @@ class _Servable(tf.Module):
         }
         return {
             key: tf.function(
-                _takes_any_count(function, counted=next(iter(spec)), one_apart=images),
+                _takes_any_count(
+                    function, counted=next(iter(spec)), one_apart=images and key in ONE_APART
+                ),
                 autograph=False,
             ).get_concrete_function(**spec, **labels_spec)
             for key, (function, spec) in specs.items()
