@@ -7,10 +7,17 @@ import tensorflow as tf
 import tfp_realnvp as nvp
 from tfp_realnvp.conditioners import GatedConv
 from tfp_realnvp.conditioners.elementwise import two_sided_elu
-from tfp_realnvp.precision import best_precision
+from tfp_realnvp.precision import best_precision, use_full_float32
 
 # Half of the spacing of bfloat16 numbers around 1.
 ROUNDING = 2**-8
+
+
+def test_full_float32_is_a_matter_of_the_process(monkeypatch):
+    chosen = []
+    monkeypatch.setattr(tf.config.experimental, "enable_tensor_float_32_execution", chosen.append)
+    use_full_float32()
+    assert chosen == [False]
 
 
 @pytest.mark.parametrize(

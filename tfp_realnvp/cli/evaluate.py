@@ -24,7 +24,9 @@ def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     from tfp_realnvp import runs, saving
     from tfp_realnvp.evaluation import evaluate
+    from tfp_realnvp.precision import use_full_float32
 
+    use_full_float32()
     config = runs.read_config(args.run)
     result = evaluate(
         saving.load(args.run),
