@@ -35,9 +35,9 @@ def best_precision(cpu_info: Path = CPU_INFO) -> str:
 def use_full_float32() -> None:
     """Has this process' GPUs compute float32 in full, rather than in TensorFloat-32.
 
-    TensorFlow multiplies matrices and convolves in TensorFloat-32 where a GPU has it, with 10 bits of
-    mantissa. A likelihood of a single image is off by up to 6e-3 bits/dim then. CPUs know no such
-    thing.
+    Where a GPU has it, TensorFlow multiplies matrices and convolves in TensorFloat-32, with 10 bits
+    of mantissa: the likelihood of a single image is off by up to 6e-3 bits/dim then. Without effect
+    on CPUs.
     """
     import tensorflow as tf
 
