@@ -18,7 +18,7 @@ from benchmarks.table import Row
 
 def merged(runs: Sequence[Sequence[Row]]) -> str:
     """Returns the runs as one Markdown table, rows in the order in which they first come."""
-    found: dict[tuple[str, float], list[Row]] = {}
+    found: dict[tuple[str, bool], list[Row]] = {}
     for run in runs:
         for row in run:
             # Two rows about the SavedModel have the same words, and other bars.
@@ -33,9 +33,8 @@ def _line(rows: list[Row]) -> str:
     met = sum(bool(row.met) for row in known)
     words = {0: "missed", len(known): "met"}.get(met, f"met in {met} of {len(known)}")
     values = ", ".join(f"{row.value:.3g}" for row in known) or "-"
-    bar = f"{'>=' if first.at_least else '<='} {first.bar:g}"
     other = first.other or "nothing to compare"
-    cells = [first.what, first.ours, other, values, bar, words if known else "-"]
+    cells = [first.what, first.ours, other, values, first.bound, words if known else "-"]
     return f"| {' | '.join(cells)} |"
 
 

@@ -32,12 +32,16 @@ class Row:
             return None
         return self.value >= self.bar if self.at_least else self.value <= self.bar
 
+    @property
+    def bound(self) -> str:
+        """The bar in words."""
+        return f"{'>=' if self.at_least else '<='} {self.bar:g}"
+
     def line(self) -> str:
         """Returns the row in Markdown."""
-        bar = f"{'>=' if self.at_least else '<='} {self.bar:g}"
         value = "-" if self.value is None else f"{self.value:.3g}"
         met = {True: "met", False: "missed", None: "-"}[self.met]
-        cells = [self.what, self.ours, self.other or "nothing to compare", value, bar, met]
+        cells = [self.what, self.ours, self.other or "nothing to compare", value, self.bound, met]
         return f"| {' | '.join(cells)} |"
 
 

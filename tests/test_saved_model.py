@@ -168,6 +168,20 @@ def test_vectors_and_labels(tmp_path):
         signatures["serving_default"](x=x, labels=np.full(4, 9, "int32"))
 
 
+def test_one_image_takes_one_label(tmp_path, images):
+    path = nvp.export(flow("uva_simple", num_classes=3), tmp_path / "flow")
+    signatures = tf.saved_model.load(str(path)).signatures
+    served, sample = signatures["serving_default"], signatures["sample"]
+    draw = {"temperature": tf.constant(1.0), "seed": tf.constant([0, 1])}
+    one, two = tf.constant([1]), tf.constant([1, 2])
+    assert served(images=images[:1], labels=one)["log_prob"].shape == [1]
+    assert sample(num_samples=tf.constant(1), labels=one, **draw)["images"].shape == [1, *SHAPE]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="One example has one label"):
+        served(images=images[:1], labels=two)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="One example has one label"):
+        sample(num_samples=tf.constant(1), labels=two, **draw)
+
+
 def test_weights_are_stored_once(tmp_path):
     dist = nvp.flows.build("uva_multiscale", (28, 28, 1))
     path = nvp.export(dist, tmp_path / "flow")

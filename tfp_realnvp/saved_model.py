@@ -195,7 +195,12 @@ def _takes_any_count(
         def of_one() -> dict:
             # Not `tf.reshape` or `tf.ensure_shape`: from these TensorFlow concludes that the batch
             # has one row, outside of this branch too.
-            rows = {k: tf.gather(v, [0]) for k, v in checked.items()}
+            message = "One example has one label."
+            single = [
+                tf.debugging.assert_equal(tf.shape(v)[0], 1, message) for v in checked.values()
+            ]
+            with tf.control_dependencies(single):
+                rows = {k: tf.gather(v, [0]) for k, v in checked.items()}
             one = {} if size.shape.rank else {counted: tf.constant(1)}
             return function(**{**inputs, **rows, **one})
 

@@ -20,7 +20,7 @@ def traced(dist: Flow, key: str, function: Callable[..., Any]) -> Callable[..., 
     Args:
         dist: the flow; holds the graphs, so that they go when it goes.
         key: name of the graph.
-        function: takes the flow, then tensors, the first of which has the batch.
+        function: takes the flow, then tensors, the first of which has the batch, or is its size.
     """
 
     def graph(*arguments: Any) -> Any:
