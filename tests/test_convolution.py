@@ -5,7 +5,8 @@ import pytest
 import tensorflow as tf
 
 import tfp_realnvp as nvp
-from tfp_realnvp.conditioners.convolution import convolve
+from tfp_realnvp.conditioners import GatedConv
+from tfp_realnvp.conditioners.convolution import Edges, convolve
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])
@@ -28,6 +29,47 @@ def test_one_image(rng, sides, size):
         results.append([y, *tape.gradient(total, [x, kernel, bias])])
     for mine, expected in zip(*results, strict=True):
         np.testing.assert_allclose(mine, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("size", [1, 3, 5])
+@pytest.mark.parametrize("edges", [Edges(bottom=False), Edges(top=False), Edges(False, False)])
+def test_a_part_of_an_image(rng, edges, size, count):
+    halo = size // 2
+    x = tf.constant(rng.standard_normal([count, 9, 4, 3]))
+    kernel = tf.constant(rng.standard_normal([size, size, 3, 2]))
+    start, stop = (0 if edges.top else 2), (9 if edges.bottom else 7)
+    expected = tf.nn.conv2d(x, kernel, 1, "SAME")[:, start:stop]
+    expected = edges.crop(expected, halo=halo)
+    result = convolve(x[:, start:stop], kernel, edges=edges)
+    np.testing.assert_allclose(result, expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("height", [6, 8, 9, 14])
+def test_a_network_works_on_halves_of_one_image(rng, height):
+    network = GatedConv(width=3, blocks=2, outputs=2, dtype="float64")
+    network.num_classes = 2
+    images = rng.standard_normal([2, height, 5, 1])
+    labels = tf.constant([0, 1])
+    network(images, labels=labels)
+    for weight in network.weights:
+        weight.assign(rng.standard_normal(weight.shape))
+
+    def results(images, labels):
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            y = network(images, labels=labels)
+        return y, tape.gradient(y, images)
+
+    images = tf.constant(images)
+    both = results(images, labels)
+    for k in range(2):
+        alone = results(images[k : k + 1], labels[k : k + 1])
+        for mine, expected in zip(alone, both, strict=True):
+            np.testing.assert_allclose(mine[0], expected[k], rtol=1e-9, atol=1e-9)
+    graph = tf.function(network.call).get_concrete_function(images[:1], labels=labels[:1]).graph
+    count = sum(operation.type == "Conv2D" for operation in graph.get_operations())
+    assert count == (12 if height >= 8 else 6)
 
 
 def test_no_batch_of_one_reaches_the_kernels(rng):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.conditioners.convolution import convolve
+from tfp_realnvp.conditioners.convolution import by_halves, convolve
 from tfp_realnvp.conditioners.elementwise import gate_and_norm, two_sided_elu
 
 
@@ -77,10 +78,17 @@ class GatedConv(Conditioner):
 
     def run(self, inputs, classes, context):
         """See `Conditioner.run`."""
+        # Each 3x3 convolution reaches over one row: the first, the blocks', the last.
+        return by_halves(
+            functools.partial(self._network, classes=classes), inputs, reach=self.blocks + 2
+        )
+
+    def _network(self, inputs, edges, *, classes):
         compute, wide = inputs.dtype, self.variable_dtype
 
         def convolved(x, kernel, bias):
-            return convolve(x, tf.cast(kernel.value, compute), tf.cast(bias.value, compute))
+            kernel, bias = (tf.cast(weight.value, compute) for weight in (kernel, bias))
+            return convolve(x, kernel, bias, edges=edges)
 
         # Between the convolutions all is in the weights' dtype: bfloat16 loses digits there, and
         # TensorFlow's element-wise kernels are slower in it than in float32.
@@ -93,7 +101,7 @@ class GatedConv(Conditioner):
             mixed = convolved(two_sided_elu(hidden, compute), *block["mix"])
             # Keras gives weights in the compute dtype where a layer is called by itself.
             scale, bias = (tf.cast(weight.value, wide) for weight in block["norm"])
-            x = gate_and_norm(x, mixed, scale, bias)
+            x = gate_and_norm(edges.crop(x, halo=1), mixed, scale, bias)
         return convolved(two_sided_elu(x, compute), *self.end)
 
     def get_config(self):
