@@ -1,5 +1,6 @@
 """Fixtures, and a quiet TensorFlow."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,10 @@ with quiet():
 # Two logical CPU devices, so that distribution strategies can be tested; set before first use.
 _CPU = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(_CPU, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+# Workers share the cores.
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    tf.config.threading.set_intra_op_parallelism_threads(1)
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 

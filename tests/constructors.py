@@ -255,13 +255,13 @@ BIJECTORS: dict[str, Case] = {
         num_classes=2,
     ),
     "uva_simple": Case(
-        flow("uva_simple", (4, 4, 1), levels=4, width=4, couplings=2), (4, 4, 1), high=4.0
+        flow("uva_simple", (4, 4, 1), levels=4, width=4, couplings=2, blocks=1), (4, 4, 1), high=4.0
     ),
     "uva_vardeq": Case(
-        flow("uva_vardeq", (3, 2, 3), levels=4, width=4, couplings=2), (3, 2, 3), high=4.0
+        flow("uva_vardeq", (3, 2, 3), levels=4, width=4, couplings=2, blocks=1), (3, 2, 3), high=4.0
     ),
     "uva_multiscale": Case(
-        flow("uva_multiscale", (4, 4, 1), levels=4, widths=(4, 4, 4)), (4, 4, 1), high=4.0
+        flow("uva_multiscale", (4, 4, 1), levels=4, widths=(4, 4, 4), blocks=1), (4, 4, 1), high=4.0
     ),
     "lecture_realnvp": Case(
         flow("lecture_realnvp", (2, 2, 1), levels=4, width=2, blocks=1, scales=1),

@@ -20,8 +20,9 @@ TOY, LEVELS = (1, 2, 1), 4
 IMAGES = np.stack(np.meshgrid(range(LEVELS), range(LEVELS)), -1).reshape(-1, *TOY).astype("uint8")
 
 
-def toy(name: str, dtype: str = "float64", couplings: int = 4) -> nvp.Flow:
-    dist = nvp.flows.build(name, TOY, levels=LEVELS, dtype=dtype, width=6, couplings=couplings)
+def toy(name: str, dtype: str = "float64", couplings: int = 4, blocks: int = 3) -> nvp.Flow:
+    options = {"width": 6, "couplings": couplings, "blocks": blocks}
+    dist = nvp.flows.build(name, TOY, levels=LEVELS, dtype=dtype, **options)
     perturb_weights(dist.bijector, scale=0.05)
     return dist
 
@@ -151,7 +152,7 @@ def test_no_importance_samples_are_refused():
 
 
 def test_gradient_of_the_likelihood_by_finite_differences():
-    dist = toy("uva_vardeq", couplings=1)
+    dist = toy("uva_vardeq", couplings=1, blocks=1)
     kwargs = {"bijector_kwargs": {"seed": (1, 1)}}
     variables = dist.trainable_variables
     with tf.GradientTape() as tape:

@@ -13,7 +13,7 @@ SHAPE, LEVELS = (4, 4, 1), 8
 
 def flow(name="uva_vardeq", **kwargs):
     options = {"widths": (4, 4, 4)} if name == "uva_multiscale" else {"width": 4, "couplings": 2}
-    return nvp.flows.build(name, SHAPE, levels=LEVELS, **options, **kwargs)
+    return nvp.flows.build(name, SHAPE, levels=LEVELS, blocks=1, **options, **kwargs)
 
 
 @pytest.fixture(scope="module")

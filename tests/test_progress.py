@@ -47,7 +47,7 @@ def test_a_terminal_s_line_is_replaced_and_taken_away():
 
 
 def fit(stream):
-    dist = nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17, widths=[2, 2, 2])
+    dist = nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17, widths=[2, 2, 2], blocks=1)
     model = nvp.FlowModel(dist)
     model.compile("adam")
     x, _ = datasets.load_arrays("digits", "train")
@@ -96,7 +96,7 @@ def test_a_run_on_a_terminal():
 
 
 def test_every_evaluation_is_counted():
-    dist = nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17, widths=[2, 2, 2])
+    dist = nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17, widths=[2, 2, 2], blocks=1)
     x, _ = datasets.load_arrays("digits", "test")
     counts = []
     quiet = likelihood.log_prob(dist, x[:5], num_importance_samples=3, rows_at_once=2)

@@ -19,6 +19,7 @@ def build(*, recompute: bool, num_classes=None):
         levels=8,
         num_classes=num_classes,
         widths=(4, 4, 4),
+        blocks=1,
         recompute=recompute,
     )
     perturb_weights(dist.bijector)

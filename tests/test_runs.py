@@ -16,7 +16,7 @@ import tfp_realnvp as nvp
 from tfp_realnvp import callbacks, runs
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
-SMALL = {"width": 2, "couplings": 1}
+SMALL = {"width": 2, "couplings": 1, "blocks": 1}
 
 
 def config(**changes):

@@ -32,7 +32,7 @@ print(*[float(v).hex() for v in served(images=tf.constant(images))["log_prob"]])
 
 
 def flow(name="uva_vardeq", **kwargs):
-    dist = nvp.flows.build(name, SHAPE, levels=LEVELS, width=4, couplings=2, **kwargs)
+    dist = nvp.flows.build(name, SHAPE, levels=LEVELS, width=4, couplings=2, blocks=1, **kwargs)
     perturb_weights(dist.bijector)
     return dist
 
@@ -182,11 +182,18 @@ def test_one_image_takes_one_label(tmp_path, images):
         sample(num_samples=tf.constant(1), labels=two, **draw)
 
 
-def test_weights_are_stored_once(tmp_path):
-    dist = nvp.flows.build("uva_multiscale", (28, 28, 1))
+@pytest.mark.parametrize(
+    ("name", "options", "count"),
+    [
+        ("uva_simple", {"couplings": 1, "blocks": 2, "width": 128}, 728_067),
+        pytest.param("uva_multiscale", {}, 1_711_818, marks=pytest.mark.slow),
+    ],
+)
+def test_weights_are_stored_once(tmp_path, name, options, count):
+    dist = nvp.flows.build(name, (28, 28, 1), **options)
     path = nvp.export(dist, tmp_path / "flow")
     parameters = sum(int(tf.size(v)) for v in dist.variables)
-    assert parameters == 1_711_818
+    assert parameters == count
     stored = sum(file.stat().st_size for file in (path / "variables").iterdir())
     assert stored <= 1.02 * 4 * parameters
     assert (path / "saved_model.pb").stat().st_size <= 10e6

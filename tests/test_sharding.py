@@ -22,7 +22,7 @@ import numpy as np, tensorflow as tf
 from tfp_realnvp.sharding import shards_in_use
 assert tf.config.threading.get_inter_op_parallelism_threads() == shards_in_use() == 2
 images, _ = nvp.datasets.load_arrays("digits")
-dist = nvp.flows.build("uva_simple", (8, 8, 1), levels=17, width=4, couplings=2)
+dist = nvp.flows.build("uva_simple", (8, 8, 1), levels=17, width=4, couplings=2, blocks=1)
 model = nvp.FlowModel(dist)
 model.compile()
 assert model.shards == 2
@@ -39,7 +39,7 @@ except RuntimeError as error:
 
 
 def small(name, **kwargs):
-    dist = nvp.flows.build(name, SHAPE, width=4, couplings=2, dtype="float64", **kwargs)
+    dist = nvp.flows.build(name, SHAPE, width=4, couplings=2, blocks=1, dtype="float64", **kwargs)
     perturb_weights(dist.bijector)
     return dist
 

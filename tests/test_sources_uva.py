@@ -16,7 +16,7 @@ ALPHA = 1e-5
 
 @pytest.fixture(scope="module")
 def multiscale():
-    dist = nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17, widths=(4, 4, 4))
+    dist = nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17, widths=(4, 4, 4), blocks=1)
     perturb_weights(dist.bijector, scale=0.05)
     return dist
 
@@ -68,7 +68,7 @@ def test_every_split_draws_latents_of_its_own(images):
         assert abs(a.T @ b / 400).max() < 0.35
     # In resampling too, where the scales are drawn one by one.
     drawn = nvp.resample_scales(
-        nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17, widths=(4, 4, 4)),
+        nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17, widths=(4, 4, 4), blocks=1),
         images[:1],
         scales=[0, 1],
         num=50,

@@ -13,7 +13,11 @@ from tfp_realnvp import anomaly
 
 
 def flow(name="uva_multiscale", shape=(8, 8, 1)):
-    widths = {"widths": (4, 4, 4)} if name == "uva_multiscale" else {"width": 4, "couplings": 2}
+    widths = (
+        {"widths": (4, 4, 4), "blocks": 1}
+        if name == "uva_multiscale"
+        else {"width": 4, "couplings": 2, "blocks": 1}
+    )
     options = {} if name == "realnvp" else widths
     return nvp.flows.build(name, shape, levels=17, **options)
 

@@ -25,6 +25,7 @@ _PUBLIC = {
     "Context": "context",
     "Flow": "distribution",
     "FlowModel": "model",
+    "Lite": "lite",
     "anomaly_scores": "anomaly",
     "attribute_direction": "attributes",
     "auroc": "anomaly",
@@ -95,6 +96,7 @@ if TYPE_CHECKING:
         split_scales,
     )
     from tfp_realnvp.likelihood import bits_per_dim, importance_curve
+    from tfp_realnvp.lite import Lite
     from tfp_realnvp.model import FlowModel
     from tfp_realnvp.noise import dequantization_density, dequantization_noise, noise_histogram
     from tfp_realnvp.optimizers import Adam
@@ -109,6 +111,7 @@ __all__ = [
     "Context",
     "Flow",
     "FlowModel",
+    "Lite",
     "anomaly_scores",
     "attribute_direction",
     "auroc",

@@ -101,6 +101,14 @@ def sample(
         >>> nvp.sample(dist, 4, temperature=[0.5, 1.0], seed=0).shape
         (4, 8, 8, 1)
     """
+    z = draw_latents(dist, num, temperature=temperature, seed=seed)
+    return _in_chunks(dist, "sample", sample_graph, z, labels, ROWS_AT_ONCE)
+
+
+def draw_latents(
+    dist: Flow, num: int, *, temperature: float | Sequence[float] = 1.0, seed: Any = None
+) -> np.ndarray:
+    """Draws what `sample` decodes, `[num, D]`; see there for arguments and errors."""
     temperatures = np.atleast_1d(np.asarray(temperature, np.float64))
     sizes = dist.latent_sizes
     if len(temperatures) not in (1, len(sizes)) or (temperatures < 0).any():
@@ -110,8 +118,7 @@ def sample(
         )
     z = _draw(dist, num, seed)
     scale = np.repeat(np.broadcast_to(temperatures, len(sizes)), sizes)
-    z = (z * scale).astype(z.dtype)
-    return _in_chunks(dist, "sample", sample_graph, z, labels, ROWS_AT_ONCE)
+    return (z * scale).astype(z.dtype)
 
 
 def split_scales(dist: Flow, latents: Any) -> list[np.ndarray]:

@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import tensorflow as tf
 
 BANDS = 2
+
+_divides = contextvars.ContextVar("_divides", default=True)
+
+
+@contextlib.contextmanager
+def undivided() -> Iterator[None]:
+    """Leaves single images whole in the graphs made inside, for compilers other than TensorFlow."""
+    token = _divides.set(False)
+    try:
+        yield
+    finally:
+        _divides.reset(token)
 
 
 class Edges(NamedTuple):
@@ -113,7 +127,8 @@ def _bands(image, *, halo, edges):
 
 
 def _is_one_image(x):
-    return x.shape.is_fully_defined() and x.shape[0] == 1 and not _has_gpu()
+    one = x.shape.is_fully_defined() and x.shape[0] == 1
+    return one and _divides.get() and not _has_gpu()
 
 
 @functools.cache

@@ -19,45 +19,55 @@ ALPHA = 1e-5
 
 
 @register("uva_simple", sharded=True)
-def uva_simple(event_shape, *, levels: int, width: int = 32, couplings: int = 8) -> list:
+def uva_simple(
+    event_shape, *, levels: int, width: int = 32, couplings: int = 8, blocks: int = 3
+) -> list:
     """Uniform dequantization and checkerboard couplings at one scale."""
     require_image("uva_simple", event_shape)
     return [
         Dequantization(levels=levels),
         Logit(high=levels, alpha=ALPHA),
-        *coupling_run(Checkerboard, couplings, lambda: GatedConv(width=width)),
+        *coupling_run(Checkerboard, couplings, lambda: GatedConv(width=width, blocks=blocks)),
     ]
 
 
 @register("uva_vardeq", sharded=True)
-def uva_vardeq(event_shape, *, levels: int, width: int = 32, couplings: int = 8) -> list:
+def uva_vardeq(
+    event_shape, *, levels: int, width: int = 32, couplings: int = 8, blocks: int = 3
+) -> list:
     """The simple flow with variational dequantization."""
     require_image("uva_vardeq", event_shape)
     return [
-        variational_dequantization(levels),
+        variational_dequantization(levels, blocks=blocks),
         Logit(high=levels, alpha=ALPHA),
-        *coupling_run(Checkerboard, couplings, lambda: GatedConv(width=width)),
+        *coupling_run(Checkerboard, couplings, lambda: GatedConv(width=width, blocks=blocks)),
     ]
 
 
 @register("uva_multiscale", sharded=True)
 def uva_multiscale(
-    event_shape, *, levels: int, widths: tuple[int, int, int] = (32, 48, 64)
+    event_shape, *, levels: int, widths: tuple[int, int, int] = (32, 48, 64), blocks: int = 3
 ) -> list:
     """Variational dequantization and three scales."""
     require_image("uva_multiscale", event_shape, divisor=4)
+
+    def run(mask, couplings, width):
+        return coupling_run(mask, couplings, lambda: GatedConv(width=width, blocks=blocks))
+
     return [
-        variational_dequantization(levels),
+        variational_dequantization(levels, blocks=blocks),
         Logit(high=levels, alpha=ALPHA),
-        *coupling_run(Checkerboard, 2, lambda: GatedConv(width=widths[0])),
+        *run(Checkerboard, 2, widths[0]),
         Squeeze(),
-        *coupling_run(Channels, 2, lambda: GatedConv(width=widths[1])),
-        FactorOut([Squeeze(), *coupling_run(Channels, 4, lambda: GatedConv(width=widths[2]))]),
+        *run(Channels, 2, widths[1]),
+        FactorOut([Squeeze(), *run(Channels, 4, widths[2])]),
     ]
 
 
-def variational_dequantization(levels: int) -> VariationalDequantization:
+def variational_dequantization(levels: int, *, blocks: int = 3) -> VariationalDequantization:
     """Four narrow checkerboard couplings that see the image."""
     return VariationalDequantization(
-        coupling_run(Checkerboard, 4, lambda: GatedConv(width=16)), levels=levels, alpha=ALPHA
+        coupling_run(Checkerboard, 4, lambda: GatedConv(width=16, blocks=blocks)),
+        levels=levels,
+        alpha=ALPHA,
     )
