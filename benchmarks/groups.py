@@ -85,9 +85,12 @@ def _calls(bench: Bench, what: str, batches: tuple[int, ...]) -> list[Row]:
     rows = []
     for batch in batches:
         options = bench.options(what, batch, 30 if batch == 1 else 9)
-        mine = bench.ours("ours_image", *options, *_best_mode())
+        mode, words = _best_mode(), _best_mode_in_words()
+        if batch == 1:
+            mode, words = ["--engine", "litert"], "LiteRT"
+        mine = bench.ours("ours_image", *options, *mode)
         others = bench.others(bench.image, *options)
-        words = f"{what}, batch {batch}, {_best_mode_in_words()}"
+        words = f"{what}, batch {batch}, {words}"
         rows.append(faster(words, mine, others, 1.5, "images"))
     return rows
 
@@ -129,10 +132,10 @@ def vector(bench: Bench) -> list[Row]:
     for size in (2, 43):
         for what in ("train", "logprob", "sample"):
             options = [*bench.options(what, 256, 100, warmup=20), "--size", str(size)]
-            # Two modes for training; neither is always the faster.
-            modes = {"XLA": ["--jit", "on"]}
-            if what == "train":
-                modes["a shard per core"] = ["--jit", "off", "--shards", str(os.cpu_count() or 1)]
+            modes = {"LiteRT": ["--engine", "litert"]}
+            if what == "train":  # in two modes; neither is always the faster
+                shards = ["--jit", "off", "--shards", str(os.cpu_count() or 1)]
+                modes = {"XLA": ["--jit", "on"], "a shard per core": shards}
             reports = {
                 mode: bench.ours("ours_vector", *options, *more) for mode, more in modes.items()
             }

@@ -48,7 +48,10 @@ def train_seconds(dist: nvp.Flow, args) -> list[float]:
 
 def call_seconds(dist: nvp.Flow, args) -> list[float]:
     """Returns the seconds of each counted call for likelihoods or samples, NumPy to NumPy."""
-    if args.jit == "on":
+    if args.engine == "litert":
+        lite = nvp.Lite(dist, num=args.batch)
+        calls = {"logprob": lite.log_prob, "sample": lambda _: lite.sample()}
+    elif args.jit == "on":
         log_prob = tf.function(dist.log_prob, jit_compile=True)
         sample = tf.function(lambda: dist.sample(args.batch), jit_compile=True)
         calls = {"logprob": lambda x: log_prob(x).numpy(), "sample": lambda _: sample().numpy()}
@@ -65,6 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = timing.parser(__doc__, batch=32)
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="float32")
     parser.add_argument("--jit", choices=["on", "off"], default="off")
+    parser.add_argument(
+        "--engine",
+        choices=["litert", "tensorflow"],
+        default="tensorflow",
+        help="of likelihoods and samples",
+    )
     parser.add_argument("--shards", type=int, default=1, help="see nvp.use_shards")
     parser.add_argument("--recompute", action="store_true", help="the memory-saving option")
     parser.add_argument("--couplings", type=int, help="time uva_simple of that many instead")

@@ -50,8 +50,8 @@ def train_seconds(dist: nvp.Flow, args) -> list[float]:
 
 def call_seconds(dist: nvp.Flow, args) -> list[float]:
     """Returns the seconds of each counted call for likelihoods or samples, NumPy to NumPy."""
-    compiled = nvp.Compiled(dist, num=args.batch, frozen=True)
-    calls = {"logprob": compiled.log_prob, "sample": lambda _: compiled.sample()}
+    engine = {"litert": nvp.Lite, "xla": nvp.Compiled}[args.engine](dist, num=args.batch)
+    calls = {"logprob": engine.log_prob, "sample": lambda _: engine.sample()}
     return timing.timed(calls[args.what], timing.vector_batches(args.batch, args.size), args)
 
 
@@ -60,6 +60,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = timing.parser(__doc__, batch=256)
     parser.add_argument("--size", type=int, default=2, help="dimensions of the vectors")
     parser.add_argument("--jit", choices=["on", "off"], default="on", help="XLA, in training")
+    parser.add_argument(
+        "--engine", choices=["litert", "xla"], default="litert", help="of likelihoods and samples"
+    )
     parser.add_argument("--shards", type=int, default=1, help="in training; see nvp.use_shards")
     parser.add_argument("--epochs", type=int, default=5, help="timed epochs of training")
     parser.add_argument("--steps_per_execution", type=int, default=16, help="see Keras' compile")

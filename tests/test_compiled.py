@@ -31,18 +31,6 @@ def test_a_flow_that_trains_on_is_followed(rng):
     assert not np.ptp(fast.sample(temperature=0.0), axis=0).any()
 
 
-def test_a_frozen_flow_stays_as_it_was(rng):
-    dist = nvp.flows.build("realnvp", (2,), couplings=2, width=8)
-    x = rng.normal(size=(6, 2)).astype("float32")
-    expected, fast = dist.log_prob(x).numpy(), nvp.Compiled(dist, num=6, frozen=True)
-    samples = fast.sample(seed=1)
-    for variable in dist.trainable_variables:
-        variable.assign_add(0.1 * tf.ones_like(variable))
-    np.testing.assert_allclose(fast.log_prob(x), expected, rtol=1e-5)
-    np.testing.assert_array_equal(fast.sample(seed=1), samples)
-    assert (dist.log_prob(x) != expected).numpy().all()
-
-
 def test_refuses(rng):
     dist = nvp.flows.build("realnvp", (2,), couplings=1, width=8)
     fast = nvp.Compiled(dist, num=6)

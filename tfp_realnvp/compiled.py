@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -21,15 +19,14 @@ class Compiled:
 
     For vectors, whose operations are so small that starting them takes most of the time. XLA makes
     few of them, each core has its shard of the batch, and a call goes past `tf.function`'s search
-    for the right graph. Compiling takes a second or two, at the first call.
+    for the right graph. Compiling takes a second or two, at the first call. Weights are read anew
+    in every call, so that a flow that trains on is followed; where they stay as they are, `Lite` is
+    faster.
 
     Args:
         dist: a flow of vectors.
         num: vectors in a batch.
         shards: parts of the batch that are worked on at once; None for one per core.
-        frozen: whether weights stay as they are now, constants of the program. Otherwise they are
-            read anew in every call, so that a flow that trains on is followed, and handing them
-            over takes a sixth of the time.
 
     Raises:
         ValueError: a flow of images (`nvp.bits_per_dim` and `nvp.sample` are for these), or a
@@ -44,13 +41,12 @@ class Compiled:
         (64, 2)
     """
 
-    def __init__(self, dist: Flow, *, num: int, shards: int | None = None, frozen: bool = False):
+    def __init__(self, dist: Flow, *, num: int, shards: int | None = None):
         if dist.levels is not None:
             raise ValueError(f"Compiled is for flows of vectors; {dist.name} is one of images.")
         self._dist, self._num = dist, arguments.whole("Compiled", "num", num)
         shards = os.cpu_count() or 1 if shards is None else shards
         shards = min(arguments.whole("Compiled", "shards", shards), num)
-        self._frozen = arguments.instance("Compiled", "frozen", frozen, bool)
         # All but the last are alike, so that XLA compiles at most two sizes.
         size = -(-num // shards)
         starts = range(0, num, size)
@@ -112,8 +108,7 @@ class Compiled:
     def _log_prob_in_shards(self, data, labels):
         @_compiled
         def log_prob(data, labels):
-            with self._weights():
-                return self._dist.log_prob_in(data, Context(labels=labels))
+            return self._dist.log_prob_in(data, Context(labels=labels))
 
         parts = zip(tf.split(data, self._sizes), self._split(labels), strict=True)
         return tf.concat([log_prob(*part) for part in parts], 0)
@@ -121,24 +116,12 @@ class Compiled:
     def _sample_in_shards(self, seed, temperature, labels):
         @_compiled
         def sample(seed, temperature, labels, size):
-            with self._weights():
-                z = self._dist.distribution.sample(size, seed=seed) * temperature
-                return self._dist.bijector.forward_and_log_det(z, Context(labels=labels))[0]
+            z = self._dist.distribution.sample(size, seed=seed) * temperature
+            return self._dist.bijector.forward_and_log_det(z, Context(labels=labels))[0]
 
         seeds = tf.unstack(tf.random.experimental.stateless_split(seed, len(self._sizes)))
         parts = zip(seeds, self._split(labels), self._sizes, strict=True)
         return tf.concat([sample(own, temperature, part, n) for own, part, n in parts], 0)
-
-    def _weights(self):
-        """Returns a scope in which frozen weights are constants."""
-        if not self._frozen:
-            return contextlib.nullcontext()
-        variables = [v for layer in self._dist.keras_layers for v in layer.variables]
-        with tf.init_scope():  # of the traced graph, to read values
-            values = [v.numpy() for v in variables]
-        return keras.StatelessScope(
-            [(v, tf.constant(value)) for v, value in zip(variables, values, strict=True)]
-        )
 
     def _split(self, labels):
         return [None] * len(self._sizes) if labels is None else tf.split(labels, self._sizes)

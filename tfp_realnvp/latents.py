@@ -101,14 +101,12 @@ def sample(
         >>> nvp.sample(dist, 4, temperature=[0.5, 1.0], seed=0).shape
         (4, 8, 8, 1)
     """
-    z = draw_latents(dist, num, temperature=temperature, seed=seed)
+    z = tempered(dist, _draw(dist, num, seed), temperature)
     return _in_chunks(dist, "sample", sample_graph, z, labels, ROWS_AT_ONCE)
 
 
-def draw_latents(
-    dist: Flow, num: int, *, temperature: float | Sequence[float] = 1.0, seed: Any = None
-) -> np.ndarray:
-    """Draws what `sample` decodes, `[num, D]`; see there for arguments and errors."""
+def tempered(dist: Flow, latents: np.ndarray, temperature: float | Sequence[float]) -> np.ndarray:
+    """Scales latents `[N, D]` drawn from the base; see `sample` for `temperature` and errors."""
     temperatures = np.atleast_1d(np.asarray(temperature, np.float64))
     sizes = dist.latent_sizes
     if len(temperatures) not in (1, len(sizes)) or (temperatures < 0).any():
@@ -116,9 +114,8 @@ def draw_latents(
             f"Needs one temperature >= 0, or one for each of {len(sizes)} scales, got "
             f"{temperature}."
         )
-    z = _draw(dist, num, seed)
-    scale = np.repeat(np.broadcast_to(temperatures, len(sizes)), sizes)
-    return (z * scale).astype(z.dtype)
+    scale = temperatures if len(temperatures) == 1 else np.repeat(temperatures, sizes)
+    return latents * scale.astype(latents.dtype)
 
 
 def split_scales(dist: Flow, latents: Any) -> list[np.ndarray]:

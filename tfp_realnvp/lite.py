@@ -18,8 +18,7 @@ from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.conditioners.convolution import undivided
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.latents import draw_latents, pixel_dtype
-from tfp_realnvp.tracing import traced
+from tfp_realnvp.latents import pixel_dtype, tempered
 
 
 class Lite:
@@ -27,14 +26,15 @@ class Lite:
 
     For the least time from one image, or one small batch, to its answer: LiteRT runs the whole flow
     as one program with memory laid out beforehand, where TensorFlow starts thousands of operations.
-    Weights are those that the flow has when this is made. Converting takes seconds for vectors and
-    up to a minute for images, at the first call of each method.
+    Weights are those that the flow has when this is made, and all is computed in float32, whatever
+    the conditioners' dtype policy. Converting takes seconds for vectors and up to half a minute for
+    images, at the first call of each method.
 
     Args:
         dist: a flow in float32.
         num: examples in a batch.
         programs: programs that work side by side, each on its part of the batch; None for one per
-            core. A batch of one has one.
+            core. Where there are fewer than cores, a program has several of these.
 
     Raises:
         ValueError: a flow of another dtype, or a number below 1.
@@ -56,6 +56,12 @@ class Lite:
         programs = min(arguments.whole("Lite", "programs", programs), num)
         self._part = -(-num // programs)
         self._programs = -(-num // self._part)
+        self._base = _of_seed(lambda seed: dist.distribution.sample(num, seed=seed))
+        self._noise = dist.quantizer and _of_seed(
+            lambda seed: dist.quantizer.base_noise(
+                tf.zeros([num, *dist.event_shape]), Context(seed=seed)
+            )
+        )
         # Flags stay variables: members look at them while a graph is traced.
         variables = [v for layer in dist.keras_layers for v in layer.variables]
         self._weights = [(v, v.numpy()) for v in variables if v.dtype == "float32"]
@@ -81,9 +87,7 @@ class Lite:
             raise ValueError(f"Lite for batches of {self._num} examples, got {len(data)}.")
         inputs = {"data": data.astype("float32")}
         if dist.quantizer is not None:
-            draw = traced(dist, "noise", _noise)
-            noise_seed = tf.constant([seed, 0], tf.int32)
-            inputs["noise"] = draw(tf.constant(inputs["data"]), noise_seed).numpy()
+            inputs["noise"] = self._noise((seed, 0))
         return self._run("log_prob", _log_prob, inputs, labels)
 
     def sample(
@@ -104,7 +108,10 @@ class Lite:
         Raises:
             ValueError: bad labels, a negative temperature, or not one per scale.
         """
-        latents = draw_latents(self._dist, self._num, temperature=temperature, seed=seed)
+        if seed is None:
+            seed = np.random.default_rng().integers(2**31, size=2)
+        latents = self._base((0, seed) if isinstance(seed, int | np.integer) else seed)
+        latents = tempered(self._dist, latents, temperature)
         drawn = self._run("sample", _decode, {"latents": latents}, labels)
         pixels = self._dist.levels is not None
         return drawn.astype(pixel_dtype(self._dist).as_numpy_dtype) if pixels else drawn
@@ -139,7 +146,8 @@ class _SideBySide:
     """Copies of a program that share a batch."""
 
     def __init__(self, model: bytes, count: int, part: int):
-        self._programs = [_Program(model) for _ in range(count)]
+        threads = max(1, (os.cpu_count() or 1) // count)
+        self._programs = [_Program(model, threads) for _ in range(count)]
         self._part = part
         self._pool = ThreadPoolExecutor(count) if count > 1 else None
         self._lock = threading.Lock()  # a program has one place for its inputs
@@ -162,8 +170,8 @@ class _SideBySide:
 
 
 class _Program:
-    def __init__(self, model: bytes):
-        self._interpreter = Interpreter(model_content=model, num_threads=1)
+    def __init__(self, model: bytes, threads: int):
+        self._interpreter = Interpreter(model_content=model, num_threads=threads)
         self._interpreter.allocate_tensors()
         self._inputs = {
             each["name"].removeprefix("serving_default_").removesuffix(":0"): each["index"]
@@ -178,12 +186,15 @@ class _Program:
         return self._interpreter.get_tensor(self._output)
 
 
-def _noise(dist, data, seed):
-    return dist.quantizer.base_noise(data, Context(seed=seed))
+def _of_seed(function):
+    graph = tf.function(function, autograph=False)
+    # Past `tf.function`'s search for the right graph.
+    concrete = graph.get_concrete_function(tf.TensorSpec([2], tf.int32))
+    return lambda seed: concrete(tf.constant(seed, tf.int32)).numpy()
 
 
 def _log_prob(dist, data, labels=None, noise=None):
-    context = Context(labels=labels)
+    context = Context(labels=labels, exact=True)
     if noise is None:
         return dist.log_prob_in(data, context)
     noise, log_q = dist.quantizer.noise_and_log_q(data, noise, context)
@@ -192,4 +203,4 @@ def _log_prob(dist, data, labels=None, noise=None):
 
 
 def _decode(dist, latents, labels=None):
-    return dist.bijector.forward_and_log_det(latents, Context(labels=labels))[0]
+    return dist.bijector.forward_and_log_det(latents, Context(labels=labels, exact=True))[0]
