@@ -50,7 +50,8 @@ def train_seconds(dist: nvp.Flow, args) -> list[float]:
 
 def call_seconds(dist: nvp.Flow, args) -> list[float]:
     """Returns the seconds of each counted call for likelihoods or samples, NumPy to NumPy."""
-    engine = {"litert": nvp.Lite, "xla": nvp.Compiled}[args.engine](dist, num=args.batch)
+    make = nvp.Lite if args.engine == "litert" else nvp.Compiled
+    engine = make(dist, num=args.batch)
     calls = {"logprob": engine.log_prob, "sample": lambda _: engine.sample()}
     return timing.timed(calls[args.what], timing.vector_batches(args.batch, args.size), args)
 

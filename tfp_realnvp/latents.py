@@ -101,21 +101,20 @@ def sample(
         >>> nvp.sample(dist, 4, temperature=[0.5, 1.0], seed=0).shape
         (4, 8, 8, 1)
     """
-    z = tempered(dist, _draw(dist, num, seed), temperature)
+    z = tempered(dist, draw(dist, num, seed), temperature)
     return _in_chunks(dist, "sample", sample_graph, z, labels, ROWS_AT_ONCE)
 
 
 def tempered(dist: Flow, latents: np.ndarray, temperature: float | Sequence[float]) -> np.ndarray:
     """Scales latents `[N, D]` drawn from the base; see `sample` for `temperature` and errors."""
     temperatures = np.atleast_1d(np.asarray(temperature, np.float64))
-    sizes = dist.latent_sizes
-    if len(temperatures) not in (1, len(sizes)) or (temperatures < 0).any():
+    sizes = [1] if len(temperatures) == 1 else dist.latent_sizes
+    if len(temperatures) != len(sizes) or (temperatures < 0).any():
         raise ValueError(
-            f"Needs one temperature >= 0, or one for each of {len(sizes)} scales, got "
+            f"Needs one temperature >= 0, or one for each of {len(dist.latent_sizes)} scales, got "
             f"{temperature}."
         )
-    scale = temperatures if len(temperatures) == 1 else np.repeat(temperatures, sizes)
-    return latents * scale.astype(latents.dtype)
+    return latents * np.repeat(temperatures, sizes).astype(latents.dtype)
 
 
 def split_scales(dist: Flow, latents: Any) -> list[np.ndarray]:
@@ -202,7 +201,7 @@ def resample_scales(
     if temperature < 0:
         raise ValueError(f"Needs a temperature >= 0, got {temperature}.")
     latents = np.repeat(encode(dist, images, labels), num, axis=0)
-    fresh = _draw(dist, len(latents), seed)
+    fresh = draw(dist, len(latents), seed)
     kept, drawn = split_scales(dist, latents), split_scales(dist, temperature * fresh)
     for scale in scales:
         kept[scale] = drawn[scale]
@@ -246,13 +245,15 @@ def pixel_dtype(dist: Flow) -> tf.DType:
     return tf.uint8 if (dist.levels or 0) <= 256 else tf.int32
 
 
-def _draw(dist: Flow, num: int, seed: Any) -> np.ndarray:
+def draw(dist: Flow, num: int, seed: Any) -> np.ndarray:
     """Draws latents `[num, D]`; as a graph, which takes a fraction of the time for few."""
     seed = (0, int(seed)) if isinstance(seed, int | np.integer) else seed
     if seed is not None:
         seed = tf.convert_to_tensor(seed, tf.int32)
-    draw = traced(dist, "latents", lambda dist, num, seed: dist.distribution.sample(num, seed=seed))
-    return draw(tf.constant(num), seed).numpy()
+    graph = traced(
+        dist, "latents", lambda dist, num, seed: dist.distribution.sample(num, seed=seed)
+    )
+    return graph(tf.constant(num), seed).numpy()
 
 
 def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: int) -> np.ndarray:

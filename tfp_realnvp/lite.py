@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -18,7 +19,7 @@ from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.conditioners.convolution import undivided
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.latents import pixel_dtype, tempered
+from tfp_realnvp.latents import draw, pixel_dtype, tempered
 
 
 class Lite:
@@ -56,27 +57,23 @@ class Lite:
         programs = min(arguments.whole("Lite", "programs", programs), num)
         self._part = -(-num // programs)
         self._programs = -(-num // self._part)
-        self._base = _of_seed(lambda seed: dist.distribution.sample(num, seed=seed))
-        self._noise = dist.quantizer and _of_seed(
-            lambda seed: dist.quantizer.base_noise(
-                tf.zeros([num, *dist.event_shape]), Context(seed=seed)
-            )
-        )
+        self._random = np.random.default_rng()
         # Flags stay variables: members look at them while a graph is traced.
         variables = [v for layer in dist.keras_layers for v in layer.variables]
         self._weights = [(v, v.numpy()) for v in variables if v.dtype == "float32"]
         self._calls: dict[str, Callable[..., np.ndarray]] = {}
 
-    def log_prob(self, data: Any, labels: Any = None, *, seed: int = 0) -> np.ndarray:
+    def log_prob(self, data: Any, labels: Any = None, *, seed: Any = None) -> np.ndarray:
         """Returns log-probabilities in nats, `[num]`.
 
-        Those of images are under one draw of the noise, and equal to
-        `dist.log_prob(data, bijector_kwargs={"seed": (seed, 0)})`.
+        Those of images are under one draw of the noise, and with a seed those of
+        `dist.log_prob(data, bijector_kwargs={"seed": seed})`.
 
         Args:
             data: `[num, *event]` images (integers) or vectors.
             labels: `[num]`, or one for all, for class-conditional flows.
-            seed: seed of the noise.
+            seed: a stateless int32 `[2]` seed of the noise; None draws fresh noise, which takes
+                less time.
 
         Raises:
             ValueError: bad data or labels, or another number of them.
@@ -87,7 +84,7 @@ class Lite:
             raise ValueError(f"Lite for batches of {self._num} examples, got {len(data)}.")
         inputs = {"data": data.astype("float32")}
         if dist.quantizer is not None:
-            inputs["noise"] = self._noise((seed, 0))
+            inputs["noise"] = self._noise(dist.quantizer, inputs["data"], seed)
         return self._run("log_prob", _log_prob, inputs, labels)
 
     def sample(
@@ -97,24 +94,32 @@ class Lite:
         temperature: float | Sequence[float] = 1.0,
         seed: Any = None,
     ) -> np.ndarray:
-        """Draws `[num, *event]`, those of `nvp.sample` with the same arguments.
+        """Draws `[num, *event]`, with a seed those of `nvp.sample` with the same arguments.
 
         Args:
             labels: `[num]`, or one for all, for class-conditional flows.
             temperature: standard deviation of the base; a sequence gives one per scale, finest
                 first.
-            seed: an int or a stateless int32 `[2]` seed; None draws one.
+            seed: an int or a stateless int32 `[2]` seed; None draws afresh, which takes less time.
 
         Raises:
             ValueError: bad labels, a negative temperature, or not one per scale.
         """
         if seed is None:
-            seed = np.random.default_rng().integers(2**31, size=2)
-        latents = self._base((0, seed) if isinstance(seed, int | np.integer) else seed)
+            size = self._num, math.prod(self._dist.event_shape)
+            latents = self._random.standard_normal(size, "float32")
+        else:
+            latents = draw(self._dist, self._num, seed)
         latents = tempered(self._dist, latents, temperature)
         drawn = self._run("sample", _decode, {"latents": latents}, labels)
         pixels = self._dist.levels is not None
         return drawn.astype(pixel_dtype(self._dist).as_numpy_dtype) if pixels else drawn
+
+    def _noise(self, quantizer, data, seed):
+        # NumPy's: after a graph TensorFlow's threads stay awake for a while, in the programs' way.
+        if seed is None:
+            return self._random.random(data.shape, "float32")
+        return quantizer.base_noise(tf.constant(data), Context(seed=seed)).numpy()
 
     def _run(self, name, function, inputs, labels):
         check_labels(labels, self._dist.num_classes, self._num, name=self._dist.name)
@@ -184,13 +189,6 @@ class _Program:
             self._interpreter.set_tensor(index, inputs[name])
         self._interpreter.invoke()
         return self._interpreter.get_tensor(self._output)
-
-
-def _of_seed(function):
-    graph = tf.function(function, autograph=False)
-    # Past `tf.function`'s search for the right graph.
-    concrete = graph.get_concrete_function(tf.TensorSpec([2], tf.int32))
-    return lambda seed: concrete(tf.constant(seed, tf.int32)).numpy()
 
 
 def _log_prob(dist, data, labels=None, noise=None):
