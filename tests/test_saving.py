@@ -15,9 +15,9 @@ import tfp_realnvp as nvp
 from tfp_realnvp.saving import replacing
 
 FLOWS = {
-    "uva_simple": ((4, 4, 1), {"width": 4, "couplings": 2}),
-    "uva_vardeq": ((4, 4, 3), {"width": 4, "couplings": 2}),
-    "uva_multiscale": ((4, 8, 1), {"widths": (4, 4, 4)}),
+    "uva_simple": ((4, 4, 1), {"width": 4, "couplings": 2, "blocks": 1}),
+    "uva_vardeq": ((4, 4, 3), {"width": 4, "couplings": 2, "blocks": 1}),
+    "uva_multiscale": ((4, 8, 1), {"widths": (4, 4, 4), "blocks": 1}),
     "lecture_realnvp": ((4, 4, 3), {"width": 4, "blocks": 1}),
     "flowpp": ((4, 4, 1), {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2}),
     "glow": ((4, 4, 1), {"width": 4, "steps": 1}),
