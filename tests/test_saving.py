@@ -115,7 +115,8 @@ def test_loads_in_another_process(tmp_path):
     )
     ones = np.ones([1, 4, 8, 1])
     expected = dist.log_prob(ones, bijector_kwargs={"seed": (1, 2)}).numpy()[0]
-    assert float.fromhex(run.stdout.strip()) == float(expected)
+    # The processes differ in threads, so their sums may round apart.
+    np.testing.assert_allclose(float.fromhex(run.stdout.strip()), expected, rtol=1e-6)
 
 
 def test_damage_is_told(tmp_path):

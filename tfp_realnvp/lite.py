@@ -154,7 +154,7 @@ class _SideBySide:
         threads = max(1, (os.cpu_count() or 1) // count)
         self._programs = [_Program(model, threads) for _ in range(count)]
         self._part = part
-        self._pool = ThreadPoolExecutor(count) if count > 1 else None
+        self._pool = ThreadPoolExecutor(count - 1) if count > 1 else None
         self._lock = threading.Lock()  # a program has one place for its inputs
 
     def __call__(self, inputs: dict[str, np.ndarray]) -> np.ndarray:
@@ -169,7 +169,9 @@ class _SideBySide:
                 {name: x[start : start + self._part] for name, x in inputs.items()}
                 for start in starts
             ]
-            results = list(self._pool.map(lambda p, x: p(x), self._programs, parts))
+            others = zip(self._programs[1:], parts[1:], strict=True)
+            futures = [self._pool.submit(program, own) for program, own in others]
+            results = [self._programs[0](parts[0]), *(future.result() for future in futures)]
         overlap = (len(starts) - 1) * self._part - last
         return np.concatenate([*results[:-1], results[-1][overlap:]])
 
