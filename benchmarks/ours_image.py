@@ -37,7 +37,11 @@ class StepEnds(keras.callbacks.Callback):
 def train_seconds(dist: nvp.Flow, args) -> list[float]:
     """Returns the seconds of each counted step of `fit`."""
     model = nvp.FlowModel(dist)
-    model.compile(nvp.Adam(1e-3, global_clipnorm=1.0), jit_compile=args.jit == "on")
+    model.compile(
+        nvp.Adam(1e-3, global_clipnorm=1.0),
+        jit_compile=args.jit == "on",
+        microbatch=args.microbatch,
+    )
     batches = timing.image_batches(args.batch)
     images = np.concatenate([next(batches) for _ in range(timing.POOL)])
     stream = tf.data.Dataset.from_tensor_slices(images).batch(args.batch).repeat().prefetch(2)
@@ -75,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         help="of likelihoods and samples",
     )
     parser.add_argument("--shards", type=int, default=1, help="see nvp.use_shards")
+    parser.add_argument("--microbatch", type=int, help="rows of a training step at a time")
     parser.add_argument("--recompute", action="store_true", help="the memory-saving option")
     parser.add_argument("--couplings", type=int, help="time uva_simple of that many instead")
     args = parser.parse_args(arguments)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -17,6 +18,7 @@ from tfp_realnvp.checks import (
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import nats_per_unit
+from tfp_realnvp.microbatches import Microbatch, check_microbatch, mean_over_microbatches
 from tfp_realnvp.optimizers import Adam
 from tfp_realnvp.sharding import check_shards, log_prob_in_shards, shards_in_use
 
@@ -55,6 +57,7 @@ class FlowModel(keras.Model):
         self.dist = dist
         self.seed = seed
         self.shards = 1
+        self.microbatch: int | None = None
         self.flow_layers = list(dist.keras_layers)
         self.unit = "nats" if dist.levels is None else "bits_per_dim"
         self._likelihood_tracker = keras.metrics.Mean(name=self.unit)
@@ -71,6 +74,7 @@ class FlowModel(keras.Model):
         *,
         jit_compile: Any = "auto",
         shards: int | None = None,
+        microbatch: int | None = None,
         **kwargs: Any,
     ) -> None:
         """Configures training; see `keras.Model.compile`.
@@ -81,14 +85,18 @@ class FlowModel(keras.Model):
                 the CPU, TensorFlow's own convolutions are faster.
             shards: in how many shards, side by side, a batch is worked on; None for those of
                 `nvp.use_shards`. Gradients are those of the whole batch.
+            microbatch: how many rows of a batch a step works on at a time, at most; None for all.
+                Gradients are those of the whole batch, memory that of a part.
             **kwargs: see `keras.Model.compile`; there is no loss to choose.
 
         Raises:
-            ValueError: shards of a flow that normalizes by statistics of whole batches.
+            ValueError: shards or a microbatch, and the flow normalizes by statistics of whole
+                batches.
         """
         shards = shards_in_use() if shards is None else shards
         check_shards(self.dist, shards)
-        self.shards = shards
+        check_microbatch(self.dist, microbatch)
+        self.shards, self.microbatch = shards, microbatch
         if jit_compile == "auto":
             jit_compile = bool(tf.config.list_logical_devices("GPU"))
         if isinstance(optimizer, str) and optimizer.lower() == "adam":
@@ -133,24 +141,47 @@ class FlowModel(keras.Model):
         """Takes one optimizer step on the mean negative log-likelihood."""
         x, labels = self._unpack(data)
         seed = tf.stack([tf.constant(self.seed, tf.int32), self.step.value])
+        variables = self.trainable_variables
+        count = tf.shape(x)[0]
+        if self.microbatch is None:
+            loss, mean, *gradients = self._gradients(x, labels, seed)
+        else:
+            scalar = tf.zeros([], self.dist.dtype)
+            loss, mean, *gradients = mean_over_microbatches(
+                functools.partial(self._gradients_of_part, x, labels, seed),
+                [scalar, scalar, *(v.value for v in variables)],
+                count=count,
+                size=self.microbatch,
+            )
+        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        self.step.assign_add(1)
+        return self._track(loss, mean, count)
+
+    def _gradients_of_part(self, x, labels, seed, part: Microbatch):
+        x = tf.gather(x, part.rows)
+        labels = None if labels is None else tf.gather(labels, part.rows)
+        seed = tf.random.experimental.stateless_fold_in(seed, part.index, alg="philox")
+        return self._gradients(x, labels, seed, weight=part.weight)
+
+    def _gradients(self, x, labels, seed, *, weight=None):
+        """Returns the loss, the mean log-probability, and the loss's gradients."""
         with tf.GradientTape() as tape:
             context = Context(seed=seed, training=True, labels=labels)
             log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
+            if weight is not None:
+                log_prob *= tf.cast(weight, log_prob.dtype)
             loss = self.compute_loss(x=x, y_pred=log_prob)
             scaled = self.optimizer.scale_loss(loss)
-        variables = self.trainable_variables
-        self.optimizer.apply_gradients(
-            zip(tape.gradient(scaled, variables), variables, strict=True)
-        )
-        self.step.assign_add(1)
-        return self._track(loss, log_prob)
+        gradients = tape.gradient(scaled, self.trainable_variables)
+        return loss, tf.reduce_mean(log_prob), *gradients
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates a batch, with each example's own fixed noise."""
         x, labels = self._unpack(data)
         context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
         log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
-        return self._track(self.compute_loss(x=x, y_pred=log_prob), log_prob)
+        loss = self.compute_loss(x=x, y_pred=log_prob)
+        return self._track(loss, tf.reduce_mean(log_prob), tf.shape(log_prob)[0])
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Returns the log-probabilities of a batch, in nats."""
@@ -179,10 +210,12 @@ class FlowModel(keras.Model):
         """The loss, and the likelihood without the layers' own losses."""
         return [*super().metrics, self._likelihood_tracker]
 
-    def _track(self, loss, log_prob):
+    def _track(self, loss, log_prob, count):
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        self._loss_tracker.update_state(loss * replicas, sample_weight=tf.shape(log_prob)[0])
-        self._likelihood_tracker.update_state(-log_prob / nats_per_unit(self.dist))
+        self._loss_tracker.update_state(loss * replicas, sample_weight=count)
+        self._likelihood_tracker.update_state(
+            -log_prob / nats_per_unit(self.dist), sample_weight=count
+        )
         return self.get_metrics_result()
 
     def _unpack(self, data):

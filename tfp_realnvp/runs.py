@@ -43,6 +43,7 @@ class RunConfig:
         precision: `"float32"`, or `"bfloat16"` for the conditioners' arithmetic.
         jit: `"auto"`, `"on"` or `"off"`: XLA.
         shards: in how many shards, side by side, a batch is worked on.
+        microbatch: how many rows of a batch a step works on at a time; None for all.
         seed: of initial values, data order and noise.
         options: options of the flow.
     """
@@ -61,11 +62,14 @@ class RunConfig:
     precision: str = "float32"
     jit: str = "auto"
     shards: int = 1
+    microbatch: int | None = None
     seed: int = 0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         positive = {"epochs": self.epochs, "batch_size": self.batch_size, "shards": self.shards}
+        if self.microbatch is not None:
+            positive["microbatch"] = self.microbatch
         for name, value in positive.items():
             if value < 1:
                 raise ValueError(f"{name} must be at least 1, got {value}.")
@@ -160,7 +164,10 @@ def train(
     model = FlowModel(dist, seed=config.seed)
     jit = {"auto": "auto", "on": True, "off": False}[config.jit]
     model.compile(
-        optimizer=config.optimizer(steps_per_epoch), jit_compile=jit, shards=config.shards
+        optimizer=config.optimizer(steps_per_epoch),
+        jit_compile=jit,
+        shards=config.shards,
+        microbatch=config.microbatch,
     )
     _write_json(out / CONFIG, dataclasses.asdict(config))
 

@@ -40,6 +40,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "auto: as many as cores for uva_simple, uva_vardeq, uva_multiscale and flowpp, else 1",
     )
     add(
+        "--microbatch",
+        type=int,
+        help="examples that a step works on at a time, at most, for memory; default: all",
+    )
+    add(
         "--option",
         action="append",
         default=[],
@@ -67,6 +72,7 @@ def run(args: argparse.Namespace) -> None:
         flip=args.flip,
         conditional=args.conditional,
         jit=args.jit,
+        microbatch=args.microbatch,
         **_device_settings(args),
         seed=args.seed,
         options=dict(_option(text) for text in args.option),
