@@ -66,7 +66,9 @@ def train(bench: Bench) -> list[Row]:
         plain = {name: each for name, each in others.items() if "bfloat16" not in name}
         same = bench.ours("ours_image", *options, "--precision", "float32")
         modes = {
-            _best_mode_in_words(): bench.ours("ours_image", *options, *_best_mode()),
+            _mode_of_training_in_words(batch): bench.ours(
+                "ours_image", *options, *mode_of_training(batch)
+            ),
             "float32, no shards": same,
         }
         # As for the peers' threads: neither is always the faster.
@@ -75,6 +77,21 @@ def train(bench: Bench) -> list[Row]:
         rows.append(faster(f"{what}, the best mode: {mode}", best, others, 1.5, "images"))
         rows.append(faster(f"{what}, float32, no shards", same, plain, 1.0, "images"))
     return rows
+
+
+# Rows that a training step works on at a time.
+MICROBATCH = 64
+
+
+def mode_of_training(batch: int) -> list[str]:
+    """Returns the arguments of our best mode of training by themselves."""
+    parts = ["--microbatch", str(MICROBATCH)] if batch > MICROBATCH else []
+    return [*_best_mode(), *parts]
+
+
+def _mode_of_training_in_words(batch: int) -> str:
+    parts = f", {MICROBATCH} at a time" if batch > MICROBATCH else ""
+    return _best_mode_in_words() + parts
 
 
 def _best_mode() -> list[str]:

@@ -39,7 +39,7 @@ def train_seconds(dist: nvp.Flow, args) -> list[float]:
     model = nvp.FlowModel(dist)
     model.compile(
         nvp.Adam(1e-3, global_clipnorm=1.0),
-        jit_compile=args.jit == "on",
+        jit_compile={"on": True, "off": False, "auto": "auto"}[args.jit],
         microbatch=args.microbatch,
     )
     batches = timing.image_batches(args.batch)
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Times one task."""
     parser = timing.parser(__doc__, batch=32)
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="float32")
-    parser.add_argument("--jit", choices=["on", "off"], default="off")
+    parser.add_argument("--jit", choices=["on", "off", "auto"], default="auto")
     parser.add_argument(
         "--engine",
         choices=["litert", "tensorflow"],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.groups import Bench
+from benchmarks.groups import Bench, mode_of_training
 from benchmarks.table import Row
 
 # Couplings of `uva_simple` between which memory grows.
@@ -17,13 +17,19 @@ def memory(bench: Bench) -> list[Row]:
     peers = bench.others(bench.image, *options)
     used = {name: each["memory_mb"] for name, each in peers.items() if "memory_mb" in (each or ())}
     best = min(used, key=used.__getitem__, default=None)
-    for name, extra in (("", []), (", recompute", ["--recompute"])):
-        report = bench.ours("ours_image", *options, "--precision", "float32", *extra)
+    plain = ["--precision", "float32"]
+    modes = {
+        "float32": plain,
+        "the mode of training": mode_of_training(128),
+        "float32, recompute": [*plain, "--recompute"],
+    }
+    for name, extra in modes.items():
+        report = bench.ours("ours_image", *options, *extra)
         if report:
             mine = report["memory_mb"]
             rows.append(
                 Row(
-                    f"memory of a training step, batch 128{name}",
+                    f"memory of a training step, batch 128, {name}",
                     f"{mine:.0f} MB",
                     None if best is None else f"{best}: {used[best]:.0f} MB",
                     None if best is None else mine / used[best],

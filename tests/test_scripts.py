@@ -39,10 +39,12 @@ def test_training_shows_its_progress_and_nothing_else(run):
     out, result = run
     assert result.stderr == ""
     first, *lines = result.stdout.splitlines()
-    shards = f", {os.cpu_count()} shards" if os.cpu_count() > 1 else ""
+    several, precision = os.cpu_count() > 1, best_precision()
+    shards = f", {os.cpu_count()} shards" if several else ""
+    jit = "XLA between convolutions" if several and precision == "bfloat16" else "no XLA"
     assert first == (
         "uva_simple: 2,606 parameters, 1,297 examples of digits, 10 steps, "
-        f"{best_precision()}, no XLA{shards}"
+        f"{precision}, {jit}{shards}"
     )
     assert any(line.startswith("epoch 1  bits_per_dim") for line in lines)
     shown = json.loads(result.stdout[result.stdout.index("\n{") :])

@@ -31,6 +31,18 @@ latents = nvp.encode(dist, images[:50], rows_at_once=16)
 assert (nvp.decode(dist, latents, rows_at_once=16) == images[:50]).all()
 at_once = nvp.bits_per_dim(dist, images[:4], num_importance_samples=4)
 assert at_once.shape == (4,) and np.isfinite(at_once).all()
+ends = []
+for jit_compile in (False, "auto"):
+    settings = {"levels": 17, "width": 8, "couplings": 2, "blocks": 1, "seed": 0}
+    rounded = nvp.flows.build(
+        "uva_simple", (8, 8, 1), conditioner_dtype="mixed_bfloat16", **settings
+    )
+    model = nvp.FlowModel(rounded)
+    model.compile(jit_compile=jit_compile)
+    assert model.fuses == bool(jit_compile)  # by XLA between the convolutions
+    model.fit(images[:32], batch_size=16, epochs=5, verbose=0)
+    ends.append(nvp.bits_per_dim(rounded, images[:8], num_importance_samples=1).mean())
+assert abs(ends[0] - ends[1]) < 1e-2, ends
 try:
     nvp.use_shards(3)
 except RuntimeError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import re
 from typing import Any
@@ -15,6 +16,7 @@ from tfp_realnvp.checks import (
     asserted_pixels,
     check_data,
 )
+from tfp_realnvp.conditioners import fused
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import nats_per_unit
@@ -58,6 +60,7 @@ class FlowModel(keras.Model):
         self.seed = seed
         self.shards = 1
         self.microbatch: int | None = None
+        self.fuses = False
         self.flow_layers = list(dist.keras_layers)
         self.unit = "nats" if dist.levels is None else "bits_per_dim"
         self._likelihood_tracker = keras.metrics.Mean(name=self.unit)
@@ -81,8 +84,9 @@ class FlowModel(keras.Model):
 
         Args:
             optimizer: a Keras optimizer or its name; `"adam"` is `nvp.Adam`.
-            jit_compile: whether to compile the step with XLA. `"auto"`: where there is a GPU; on
-                the CPU, TensorFlow's own convolutions are faster.
+            jit_compile: whether to compile the step with XLA. `"auto"`: where there is a GPU. On
+                the CPU TensorFlow's own convolutions are faster: where `nvp.use_shards` has been
+                called, what lies between those of a gated network is compiled alone.
             shards: in how many shards, side by side, a batch is worked on; None for those of
                 `nvp.use_shards`. Gradients are those of the whole batch.
             microbatch: how many rows of a batch a step works on at a time, at most; None for all.
@@ -97,8 +101,10 @@ class FlowModel(keras.Model):
         check_shards(self.dist, shards)
         check_microbatch(self.dist, microbatch)
         self.shards, self.microbatch = shards, microbatch
+        self.fuses = False
         if jit_compile == "auto":
             jit_compile = bool(tf.config.list_logical_devices("GPU"))
+            self.fuses = not jit_compile and shards > 1 and shards_in_use() > 1
         if isinstance(optimizer, str) and optimizer.lower() == "adam":
             optimizer = Adam()
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
@@ -165,7 +171,8 @@ class FlowModel(keras.Model):
 
     def _gradients(self, x, labels, seed, *, weight=None):
         """Returns the loss, the mean log-probability, and the loss's gradients."""
-        with tf.GradientTape() as tape:
+        parts = fused.programs() if self.fuses else contextlib.nullcontext()
+        with tf.GradientTape() as tape, parts:
             context = Context(seed=seed, training=True, labels=labels)
             log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
             if weight is not None:

@@ -287,7 +287,9 @@ def _claim(out: Path, config: RunConfig, *, resume: bool) -> None:
 
 def _announce(config, dist, model, examples: int, done: int, total: int) -> None:
     parameters = sum(int(np.prod(v.shape)) for v in dist.trainable_variables)
-    jit = "XLA" if model.jit_compile else "no XLA"
+    between = model.fuses and config.precision == "bfloat16"
+    some = "XLA between convolutions" if between else "no XLA"
+    jit = "XLA" if model.jit_compile else some
     shards = f", {config.shards} shards" if config.shards > 1 else ""
     print(
         f"{config.flow}: {parameters:,} parameters, {examples:,} examples of {config.dataset}, "

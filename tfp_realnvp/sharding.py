@@ -50,6 +50,18 @@ def use_shards(count: int) -> None:
             "TensorFlow has started: shards are chosen before its first operation."
         ) from error
     _shards = count
+    _run_xla_in_its_callers_thread()
+
+
+def _run_xla_in_its_callers_thread() -> None:
+    """Has XLA's programs on the CPU stay in the shard that starts them.
+
+    Otherwise those of all shards wait for one pool of threads. XLA reads its flags once, at its
+    first use, which is after TensorFlow's start.
+    """
+    flags = os.environ.get("XLA_FLAGS", "")
+    if "xla_cpu_multi_thread_eigen" not in flags:
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_cpu_multi_thread_eigen=false".strip()
 
 
 def best_shards(flow: str) -> int:

@@ -32,7 +32,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="float32, bfloat16 for the conditioners, or auto: bfloat16 on a CPU that has it",
     )
-    add("--jit", default="auto", help="XLA: auto (on a GPU), on or off")
+    add(
+        "--jit",
+        default="auto",
+        help="XLA: auto (on a GPU; between bfloat16 convolutions of shards), on or off",
+    )
     add(
         "--shards",
         default="auto",

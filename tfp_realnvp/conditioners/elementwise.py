@@ -8,8 +8,15 @@ import tensorflow as tf
 EPSILON = 1e-6
 
 
-def two_sided_elu(x: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
-    """Returns `concat(elu(x), elu(-x))` along the channels, as `dtype`."""
+def arrange(weights: tf.Tensor, *axes: int) -> tf.Tensor:
+    """Returns weights as they are: the halves of the channels lie one after the other."""
+    del axes
+    return weights
+
+
+def two_sided_elu(x: tf.Tensor, dtype: tf.DType, *, wide: tf.DType) -> tf.Tensor:
+    """Returns `concat(elu(x), elu(-x))` along the channels, computed in `wide`, as `dtype`."""
+    x = tf.cast(x, wide)
     return (_two_sided_elu if dtype == x.dtype else _two_sided_elu_as(dtype))(x)
 
 

@@ -8,9 +8,9 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_realnvp import arguments
+from tfp_realnvp.conditioners import elementwise, fused
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.convolution import by_halves, convolve
-from tfp_realnvp.conditioners.elementwise import gate_and_norm, two_sided_elu
 
 
 class GatedConv(Conditioner):
@@ -86,23 +86,28 @@ class GatedConv(Conditioner):
     def _network(self, inputs, edges, *, classes):
         compute, wide = inputs.dtype, self.variable_dtype
 
-        def convolved(x, kernel, bias):
-            kernel, bias = (tf.cast(weight.value, compute) for weight in (kernel, bias))
+        parts = fused if fused.are_used(compute, wide) else elementwise
+
+        def convolved(x, weights, *, takes_halves=True, makes_halves=False):
+            kernel, bias = (tf.cast(weight.value, compute) for weight in weights)
+            kernel = parts.arrange(kernel, *[2] * takes_halves, *[3] * makes_halves)
+            bias = parts.arrange(bias, *[0] * makes_halves)
             return convolve(x, kernel, bias, edges=edges)
 
         # Between the convolutions all is in the weights' dtype: bfloat16 loses digits there, and
         # TensorFlow's element-wise kernels are slower in it than in float32.
-        x = tf.cast(convolved(inputs, *self.start), wide)
+        x = tf.cast(convolved(inputs, self.start, takes_halves=False), wide)
         if classes is not None:
             bias = tf.cast(self.class_bias.value, wide)
             x += tf.linalg.matmul(tf.cast(classes, wide), bias)[:, None, None, :]
         for block in self.residual:
-            hidden = tf.cast(convolved(two_sided_elu(x, compute), *block["wide"]), wide)
-            mixed = convolved(two_sided_elu(hidden, compute), *block["mix"])
+            hidden = convolved(parts.two_sided_elu(x, compute, wide=wide), block["wide"])
+            hidden = parts.two_sided_elu(hidden, compute, wide=wide)
+            mixed = convolved(hidden, block["mix"], makes_halves=True)
             # Keras gives weights in the compute dtype where a layer is called by itself.
             scale, bias = (tf.cast(weight.value, wide) for weight in block["norm"])
-            x = gate_and_norm(edges.crop(x, halo=1), mixed, scale, bias)
-        return convolved(two_sided_elu(x, compute), *self.end)
+            x = parts.gate_and_norm(edges.crop(x, halo=1), mixed, scale, bias)
+        return convolved(parts.two_sided_elu(x, compute, wide=wide), self.end)
 
     def get_config(self):
         """Returns the constructor's arguments."""
