@@ -31,7 +31,7 @@ latents = nvp.encode(dist, images[:50], rows_at_once=16)
 assert (nvp.decode(dist, latents, rows_at_once=16) == images[:50]).all()
 at_once = nvp.bits_per_dim(dist, images[:4], num_importance_samples=4)
 assert at_once.shape == (4,) and np.isfinite(at_once).all()
-ends = []
+losses = []
 for jit_compile in (False, "auto"):
     settings = {"levels": 17, "width": 8, "couplings": 2, "blocks": 1, "seed": 0}
     rounded = nvp.flows.build(
@@ -40,9 +40,10 @@ for jit_compile in (False, "auto"):
     model = nvp.FlowModel(rounded)
     model.compile(jit_compile=jit_compile)
     assert model.fuses == bool(jit_compile)  # by XLA between the convolutions
-    model.fit(images[:32], batch_size=16, epochs=5, verbose=0)
-    ends.append(nvp.bits_per_dim(rounded, images[:8], num_importance_samples=1).mean())
-assert abs(ends[0] - ends[1]) < 1e-2, ends
+    history = model.fit(images[:32], batch_size=16, epochs=5, shuffle=False, verbose=0).history
+    losses.append(history["loss"])
+assert losses[0][0] > losses[0][-1]
+assert np.allclose(*losses, atol=1e-2), losses  # the noise is the same, step by step
 try:
     nvp.use_shards(3)
 except RuntimeError as error:
