@@ -19,16 +19,18 @@ def test_mean_is_that_of_the_batch(rng, rows, size, jit):
     indices = []
 
     def part(own):
-        assert not tf.executing_eagerly() or own.rows.shape[0] <= size
         indices.append(own.index)
         values = tf.gather(x, own.rows) * tf.cast(own.weight, tf.float64)[:, None]
-        return [tf.reduce_mean(values, 0)]
+        return [tf.reduce_mean(values, 0), tf.size(own.rows, tf.int64)]
 
     @tf.function(jit_compile=jit, autograph=False)
-    def mean():
-        return mean_over_microbatches(part, [x[0]], count=tf.shape(x)[0], size=size)[0]
+    def means():
+        like = [x[0], tf.zeros([], tf.int64)]
+        return mean_over_microbatches(part, like, count=tf.shape(x)[0], size=size)
 
-    np.testing.assert_allclose(mean(), np.mean(x, 0), rtol=1e-6)
+    mean, rows_of_part = means()
+    np.testing.assert_allclose(mean, np.mean(x, 0), rtol=1e-6)
+    assert rows_of_part == -(-rows // -(-rows // size)) <= size
     assert len(indices) == 1  # however many parts, the graph has one
 
 
@@ -50,23 +52,33 @@ def test_fit_learns_the_same_to_rounding_where_there_is_no_noise(shards):
     np.testing.assert_allclose(*losses, rtol=1e-6)
 
 
-def test_images_learn_and_every_part_has_noise_of_its_own():
-    dist = nvp.flows.build("uva_simple", SHAPE, width=4, couplings=2, blocks=1)
+def test_a_step_on_images_has_the_mean_gradient_of_parts_with_noise_of_their_own():
+    dist = nvp.flows.build(
+        "uva_simple", SHAPE, width=4, couplings=2, blocks=1, dtype="float64", num_classes=3
+    )
     perturb_weights(dist.bijector)
-    model = nvp.FlowModel(dist)
-    model.compile(keras.optimizers.SGD(0.0), microbatch=2)
-    same = np.zeros([4, *SHAPE], "uint8")
-    rows, weight, seed = tf.constant([0, 1]), tf.ones([2]), tf.constant([0, 1])
-    parts = [
-        model._gradients_of_part(
-            tf.constant(same), None, seed, Microbatch(rows, weight, tf.constant(index))
-        )[0]
-        for index in (0, 1)
+    model = nvp.FlowModel(dist, seed=3)
+    model.compile(keras.optimizers.SGD(1.0), microbatch=2)
+    same, labels = tf.zeros([4, *SHAPE], tf.uint8), tf.constant([0, 1, 0, 1])
+    losses, gradients = [], []
+    for index in range(2):
+        loss, _, *each = model._gradients_of_part(
+            same,
+            labels,
+            tf.constant([3, 0]),  # the model's seed, and the first step
+            Microbatch(tf.constant([0, 1]), tf.ones([2]), tf.constant(index)),
+        )
+        losses.append(loss)
+        gradients.append(each)
+    assert losses[0] != losses[1]
+    expected = [
+        v.value - (one + other) / 2
+        for v, one, other in zip(model.trainable_variables, *gradients, strict=True)
     ]
-    assert parts[0] != parts[1]
-    (loss,) = model.fit(same, batch_size=4, verbose=0).history["loss"]
-    # The step counts from 0: these are other draws of the noise, of the same image.
-    np.testing.assert_allclose(loss, np.mean(parts), rtol=0.2)
+    history = model.fit(same, labels, batch_size=4, shuffle=False, verbose=0).history
+    np.testing.assert_allclose(history["loss"], [np.mean(losses)], rtol=1e-6)
+    for variable, value in zip(model.trainable_variables, expected, strict=True):
+        np.testing.assert_allclose(variable.value, value, rtol=1e-6, atol=1e-8)
 
 
 def test_statistics_of_whole_batches_take_no_microbatch():

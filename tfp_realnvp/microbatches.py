@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.statistics import running_moments
+from tfp_realnvp.sharding import check_rows_are_apart
 
 
 class Microbatch(NamedTuple):
@@ -36,16 +36,12 @@ def check_microbatch(dist: Flow, size: int | None) -> None:
     if size is None:
         return
     arguments.whole(dist.name, "microbatch", size)
-    if running_moments(dist.bijector):
-        raise ValueError(
-            f"{dist.name} normalizes by the statistics of whole batches: it takes no microbatch, "
-            f"got {size}."
-        )
+    check_rows_are_apart(dist, f"no microbatch, got {size}")
 
 
 def mean_over_microbatches(
     function: Callable[[Microbatch], Sequence[tf.Tensor]],
-    like: Sequence[tf.Tensor | tf.Variable],
+    like: Sequence[Any],
     *,
     count: tf.Tensor,
     size: int,
@@ -59,6 +55,9 @@ def mean_over_microbatches(
         like: tensors or variables of the shapes and dtypes of what it returns.
         count: rows of the batch, int32, at least 1.
         size: most rows of a part.
+
+    Returns:
+        The means, as many as `like` has members.
     """
     parts = -(-count // size)
     own = -(-count // parts)

@@ -16,7 +16,7 @@ from tfp_realnvp.checks import (
     asserted_pixels,
     check_data,
 )
-from tfp_realnvp.conditioners import fused
+from tfp_realnvp.conditioners import GatedConv, fused
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import nats_per_unit
@@ -104,7 +104,8 @@ class FlowModel(keras.Model):
         self.fuses = False
         if jit_compile == "auto":
             jit_compile = bool(tf.config.list_logical_devices("GPU"))
-            self.fuses = not jit_compile and shards > 1 and shards_in_use() > 1
+            in_shards = shards > 1 and shards_in_use() > 1
+            self.fuses = not jit_compile and in_shards and _has_bfloat16_convolutions(self.dist)
         if isinstance(optimizer, str) and optimizer.lower() == "adam":
             optimizer = Adam()
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
@@ -155,7 +156,7 @@ class FlowModel(keras.Model):
             scalar = tf.zeros([], self.dist.dtype)
             loss, mean, *gradients = mean_over_microbatches(
                 functools.partial(self._gradients_of_part, x, labels, seed),
-                [scalar, scalar, *(v.value for v in variables)],
+                [scalar, scalar, *variables],
                 count=count,
                 size=self.microbatch,
             )
@@ -277,6 +278,13 @@ def _assertion(error: tf.errors.InvalidArgumentError) -> str | None:
     """Returns the sentence of a failed check of `tfp_realnvp.checks`, or None."""
     found = re.search(r"(images must hold|labels must be) integers from 0 to \d+\.", str(error))
     return found.group() if found else None
+
+
+def _has_bfloat16_convolutions(dist: Flow) -> bool:
+    return any(
+        isinstance(layer, GatedConv) and layer.compute_dtype == "bfloat16"
+        for layer in dist.keras_layers
+    )
 
 
 def _first_examples(source: Any, count: int, *, part: int = 0) -> np.ndarray | None:

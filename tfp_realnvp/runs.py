@@ -287,9 +287,8 @@ def _claim(out: Path, config: RunConfig, *, resume: bool) -> None:
 
 def _announce(config, dist, model, examples: int, done: int, total: int) -> None:
     parameters = sum(int(np.prod(v.shape)) for v in dist.trainable_variables)
-    between = model.fuses and config.precision == "bfloat16"
-    some = "XLA between convolutions" if between else "no XLA"
-    jit = "XLA" if model.jit_compile else some
+    between = "XLA between convolutions" if model.fuses else "no XLA"
+    jit = "XLA" if model.jit_compile else between
     shards = f", {config.shards} shards" if config.shards > 1 else ""
     print(
         f"{config.flow}: {parameters:,} parameters, {examples:,} examples of {config.dataset}, "

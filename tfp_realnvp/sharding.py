@@ -25,8 +25,9 @@ def use_shards(count: int) -> None:
     """Has this process work on `count` shards of a batch at once, each on its share of the cores.
 
     It sets TensorFlow's threads, and the default of `FlowModel.compile`; `encode`, `decode`,
-    `sample` and `bits_per_dim` work on chunks of their images, each on its share of the cores. Call
-    it before TensorFlow's first operation, with no more shards than cores.
+    `sample` and `bits_per_dim` work on chunks of their images, each on its share of the cores.
+    XLA's programs on the CPU stay in the thread that starts them, by the environment's `XLA_FLAGS`.
+    Call it before TensorFlow's first operation, with no more shards than cores.
 
     Args:
         count: number of shards; the number of cores is a good one.
@@ -90,10 +91,23 @@ def check_shards(dist: Flow, count: int) -> None:
         ValueError: the flow has statistics of whole batches, or the count is no positive number.
     """
     arguments.whole(dist.name, "shards", count)
-    if count > 1 and running_moments(dist.bijector):
+    if count > 1:
+        check_rows_are_apart(dist, f"1 shard, got {count}")
+
+
+def check_rows_are_apart(dist: Flow, takes: str) -> None:
+    """Checks that what a flow makes of a row in training does not depend on the rows beside it.
+
+    Args:
+        dist: a flow.
+        takes: what the flow takes otherwise, and what it got, for the error.
+
+    Raises:
+        ValueError: the flow has statistics of whole batches.
+    """
+    if running_moments(dist.bijector):
         raise ValueError(
-            f"{dist.name} normalizes by the statistics of whole batches: it takes 1 shard, got "
-            f"{count}."
+            f"{dist.name} normalizes by the statistics of whole batches: it takes {takes}."
         )
 
 

@@ -56,7 +56,10 @@ def arrange(weights: tf.Tensor, *axes: int) -> tf.Tensor:
 
 
 def two_sided_elu(x: tf.Tensor, dtype: tf.DType, *, wide: tf.DType) -> tf.Tensor:
-    """Returns the pairs of `elu(x)` and `elu(-x)`; the dtypes are those of `are_used`."""
+    """Returns the pairs of `elu(x)` and `elu(-x)`, `[N, H, W, C]` to bfloat16 `[N, H, W, 2C]`.
+
+    The signature is that of `elementwise`; other dtypes than these never come here (`are_used`).
+    """
     del dtype, wide
     return _two_sided_elu(x)
 
