@@ -9,6 +9,7 @@ import pytest
 from tfp_realnvp.cli.main import quiet
 
 with quiet():
+    import keras
     import tensorflow as tf
 
 # Two logical CPU devices, so that distribution strategies can be tested; set before first use.
@@ -22,9 +23,16 @@ if os.environ.get("PYTEST_XDIST_WORKER"):
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _seeded_module():
+    """For what a module's fixtures build: these come before ``_seeded``."""
+    keras.utils.set_random_seed(0)
+
+
 @pytest.fixture(autouse=True)
 def _seeded():
-    tf.random.set_seed(0)
+    """Weights come from Keras's seed, which TensorFlow's alone does not set."""
+    keras.utils.set_random_seed(0)
 
 
 @pytest.fixture

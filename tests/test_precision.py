@@ -54,6 +54,11 @@ def test_the_two_sided_elu_rounds_its_result_alone(rng):
     np.testing.assert_allclose(*gradients, atol=4 * ROUNDING)
 
 
+def distance(a, b):
+    """Relative to the length of ``b``."""
+    return np.linalg.norm(np.subtract(a, b)) / np.linalg.norm(b)
+
+
 def test_gradients_of_bfloat16_convolutions_are_close_to_those_of_float32(rng):
     x = tf.constant(rng.normal(size=(2, 8, 8, 3)), tf.float32)
     upstream = tf.constant(rng.normal(size=(2, 8, 8, 2)), tf.float32)
@@ -67,6 +72,7 @@ def test_gradients_of_bfloat16_convolutions_are_close_to_those_of_float32(rng):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(net.parameters(x, nvp.Context()) * upstream)
         gradients.append(tape.gradient(loss, [v.value for v in net.trainable_variables]))
+    # Of 60 seeds' gradients, the worst is off by 0.006 as a whole, by 0.05 in one weight.
     for one, other in zip(*gradients, strict=True):
-        scale = np.abs(one).max()
-        np.testing.assert_allclose(other, one, atol=0.04 * scale)
+        assert distance(other, one) < 0.08
+    assert distance(*(np.concatenate([np.ravel(g) for g in side]) for side in gradients)) < 0.02
