@@ -1,16 +1,20 @@
 """Batches in chunks: every row's result is that of the whole batch."""
 
+import contextlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import tfp_realnvp as nvp
 from tfp_realnvp.chunks import map_chunks, rows_of_chunk
+from tfp_realnvp.conditioners import fused
 from tfp_realnvp.likelihood import log_prob_graph
 
 
+@pytest.mark.parametrize("filled", [False, True], ids=["as they are", "filled up for XLA"])
 @pytest.mark.parametrize("count", [1, 3, 8, 9, 17, 64, 65])
-def test_rows_come_back_in_order(count):
+def test_rows_come_back_in_order(count, filled):
     sizes = []
 
     @tf.function(autograph=False)
@@ -24,8 +28,13 @@ def test_rows_come_back_in_order(count):
         return map_chunks(of_chunk, [x, labels, None], rows=8, dtype=tf.float64)
 
     x, labels = np.arange(2.0 * count).reshape(count, 2), np.arange(count)
-    np.testing.assert_array_equal(mapped(x, labels), np.stack([x[:, 0], labels], 1))
-    assert max(sizes) <= 8 and sum(sizes) < count + len(sizes)
+    with fused.programs() if filled else contextlib.nullcontext():
+        np.testing.assert_array_equal(mapped(x, labels), np.stack([x[:, 0], labels], 1))
+    assert max(sizes) <= 8
+    if filled and count > 1:
+        assert len(set(sizes)) == 1 and sizes[0] % 2 == 0  # a quarter of 8
+    else:
+        assert sum(sizes) < count + len(sizes)
 
 
 def test_vectors_are_not_cut():

@@ -208,3 +208,23 @@ def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
     with pytest.raises(OSError, match=r"Cannot write .*flow: No space left on device\.$"):
         nvp.export(flow("uva_simple"), tmp_path / "flow")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_xla_between_convolutions(tmp_path, images):
+    with pytest.raises(ValueError, match=r"bfloat16 gated convolutions; .* has none"):
+        nvp.export(flow(), tmp_path / "none", by_xla=True)
+    dist = flow(conditioner_dtype="mixed_bfloat16")
+    results = []
+    for by_xla in (False, True):
+        path = nvp.export(dist, tmp_path / str(by_xla), by_xla=by_xla)
+        signatures = tf.saved_model.load(str(path)).signatures
+        for count in (0, 1, 5):
+            batch = tf.constant(images[:count])
+            results.append(signatures["serving_default"](images=batch)["log_prob"].numpy())
+        latents = signatures["encode"](images=tf.constant(images))["latents"]
+        np.testing.assert_array_equal(signatures["decode"](latents=latents)["images"], images)
+    plain, compiled = results[:3], results[3:]
+    np.testing.assert_array_equal(compiled[1], plain[1])  # one image stays as it is
+    np.testing.assert_allclose(compiled[2], plain[2], rtol=5e-3)
+    assert compiled[0].shape == (0,)
+    assert not (compiled[2] == plain[2]).all()

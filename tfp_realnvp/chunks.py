@@ -7,10 +7,14 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from tfp_realnvp.conditioners import fused
+
 # Images of 28x28 pixels in a chunk: the activations of a conditioner for them fill a few MB.
 ROWS, PIXELS = 16, 28 * 28
 # A smaller part of a full chunk than this is not worth another one.
 SMALLEST_PART = 4
+# Sizes of a chunk that XLA compiles for; the sizes between are filled up to the next.
+SIZES = 4
 
 
 def rows_of_chunk(event_shape: Sequence[int]) -> int | None:
@@ -30,7 +34,8 @@ def map_chunks(
     """Returns `function(chunk index, *batch)`, computed chunk by chunk in a graph.
 
     As many chunks are worked on at once as there are cores, so that a batch fills them even where
-    one operation does not.
+    one operation does not. With XLA's programs between the convolutions, which are compiled for
+    each size of a chunk, there are few sizes, and the last chunk is filled up with rows again.
 
     Args:
         function: takes the index of a chunk, then its rows of each member of the batch, and
@@ -48,11 +53,22 @@ def map_chunks(
     chunks = _ceil(_ceil(count, rows), cores) * cores
     chunks = tf.maximum(1, tf.minimum(chunks, count * SMALLEST_PART // rows))
     size = _ceil(count, chunks)
+    filled = fused.are_asked_for()
+    if filled:
+        step = max(1, rows // SIZES)
+        size = _ceil(size, step) * step
     chunks = _ceil(count, size)  # none is empty
 
     # Not `tf.map_fn`: an error on the way through it spoils later variables of a `tf.distribute`.
     def body(index, results):
-        members = [None if x is None else x[index * size : (index + 1) * size] for x in batch]
+        start, stop = index * size, (index + 1) * size
+
+        def part(x):
+            if filled:
+                return tf.gather(x, tf.minimum(tf.range(start, stop), count - 1))
+            return x[start:stop]
+
+        members = [None if x is None else part(x) for x in batch]
         result = function(index, *members)
         shapes.append(result.shape[1:])
         return index + 1, results.write(index, result)
@@ -62,7 +78,8 @@ def map_chunks(
     _, results = tf.while_loop(
         lambda index, _: index < chunks, body, (0, results), parallel_iterations=cores
     )
-    return tf.ensure_shape(results.concat(), [None, *shapes[0]])
+    result = results.concat()
+    return tf.ensure_shape(result[:count] if filled else result, [None, *shapes[0]])
 
 
 def _ceil(count, divisor):

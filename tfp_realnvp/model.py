@@ -16,13 +16,13 @@ from tfp_realnvp.checks import (
     asserted_pixels,
     check_data,
 )
-from tfp_realnvp.conditioners import GatedConv, fused
+from tfp_realnvp.conditioners import fused
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import nats_per_unit
 from tfp_realnvp.microbatches import Microbatch, check_microbatch, mean_over_microbatches
 from tfp_realnvp.optimizers import Adam
-from tfp_realnvp.sharding import check_shards, log_prob_in_shards, shards_in_use
+from tfp_realnvp.sharding import check_shards, gains_by_xla, log_prob_in_shards, shards_in_use
 
 # How many examples data-dependent initialization looks at: vectors at least, images at most.
 INITIALIZATION_VECTORS = 4096
@@ -104,8 +104,7 @@ class FlowModel(keras.Model):
         self.fuses = False
         if jit_compile == "auto":
             jit_compile = bool(tf.config.list_logical_devices("GPU"))
-            in_shards = shards > 1 and shards_in_use() > 1
-            self.fuses = not jit_compile and in_shards and _has_bfloat16_convolutions(self.dist)
+            self.fuses = not jit_compile and shards > 1 and gains_by_xla(self.dist)
         if isinstance(optimizer, str) and optimizer.lower() == "adam":
             optimizer = Adam()
         super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
@@ -172,8 +171,7 @@ class FlowModel(keras.Model):
 
     def _gradients(self, x, labels, seed, *, weight=None):
         """Returns the loss, the mean log-probability, and the loss's gradients."""
-        parts = fused.programs() if self.fuses else contextlib.nullcontext()
-        with tf.GradientTape() as tape, parts:
+        with tf.GradientTape() as tape, self._parts():
             context = Context(seed=seed, training=True, labels=labels)
             log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
             if weight is not None:
@@ -183,11 +181,15 @@ class FlowModel(keras.Model):
         gradients = tape.gradient(scaled, self.trainable_variables)
         return loss, tf.reduce_mean(log_prob), *gradients
 
+    def _parts(self):
+        return fused.programs() if self.fuses else contextlib.nullcontext()
+
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates a batch, with each example's own fixed noise."""
         x, labels = self._unpack(data)
         context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
-        log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
+        with self._parts():
+            log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
         loss = self.compute_loss(x=x, y_pred=log_prob)
         return self._track(loss, tf.reduce_mean(log_prob), tf.shape(log_prob)[0])
 
@@ -278,13 +280,6 @@ def _assertion(error: tf.errors.InvalidArgumentError) -> str | None:
     """Returns the sentence of a failed check of `tfp_realnvp.checks`, or None."""
     found = re.search(r"(images must hold|labels must be) integers from 0 to \d+\.", str(error))
     return found.group() if found else None
-
-
-def _has_bfloat16_convolutions(dist: Flow) -> bool:
-    return any(
-        isinstance(layer, GatedConv) and layer.compute_dtype == "bfloat16"
-        for layer in dist.keras_layers
-    )
 
 
 def _first_examples(source: Any, count: int, *, part: int = 0) -> np.ndarray | None:

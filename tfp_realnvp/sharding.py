@@ -13,6 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_realnvp import arguments
+from tfp_realnvp.conditioners import GatedConv
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.flows.registry import is_sharded
@@ -82,6 +83,25 @@ def best_shards(flow: str) -> int:
 def shards_in_use() -> int:
     """Returns how many shards this process works on at once; see `use_shards`."""
     return _shards
+
+
+def gains_by_xla(dist: Flow) -> bool:
+    """Returns whether XLA between the convolutions of a flow is faster here than TensorFlow.
+
+    It is between bfloat16 gated convolutions, on a CPU, where every program stays in its shard's
+    thread; see `conditioners.fused`.
+    """
+    if shards_in_use() == 1 or tf.config.list_logical_devices("GPU"):
+        return False
+    return has_bfloat16_convolutions(dist)
+
+
+def has_bfloat16_convolutions(dist: Flow) -> bool:
+    """Returns whether a flow has what `conditioners.fused` has programs for."""
+    return any(
+        isinstance(layer, GatedConv) and layer.compute_dtype == "bfloat16"
+        for layer in dist.keras_layers
+    )
 
 
 def check_shards(dist: Flow, count: int) -> None:

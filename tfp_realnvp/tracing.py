@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.chunks import rows_of_chunk
+from tfp_realnvp.conditioners import fused
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.sharding import gains_by_xla
+
+# Full chunks of a batch from which XLA between the convolutions is worth compiling for a second.
+CHUNKS = 2
 
 
 def traced(dist: Flow, key: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns `function(dist, ...)` as a `tf.function` of any batch size, kept by `key`.
 
     A batch of one has a graph of its own, which knows its size: convolutions of one image are cut
-    in another way (see `conditioners.convolution`).
+    in another way (see `conditioners.convolution`). So have large ones where XLA between the
+    convolutions is faster (see `sharding.gains_by_xla`).
 
     Args:
         dist: the flow; holds the graphs, so that they go when it goes.
@@ -24,13 +32,22 @@ def traced(dist: Flow, key: str, function: Callable[..., Any]) -> Callable[..., 
     """
 
     def graph(*arguments: Any) -> Any:
-        own = f"{key} of one" if np.shape(arguments[0])[:1] == (1,) else key
+        rows = (*np.shape(arguments[0]), 0)[0]
+        by_xla = _is_large(dist, rows) and gains_by_xla(dist)
+        own = f"{key} by XLA" if by_xla else f"{key} of one" if rows == 1 else key
+
+        def call(*tensors: Any) -> Any:
+            with fused.programs() if by_xla else contextlib.nullcontext():
+                return function(dist, *tensors)
+
         if own not in dist.graphs:
-            dist.graphs[own] = tf.function(
-                lambda *tensors: function(dist, *tensors),
-                reduce_retracing=True,
-                autograph=False,  # nothing here needs it, and it takes longer than the tracing
-            )
+            # Nothing here needs autograph, and it takes longer than the tracing.
+            dist.graphs[own] = tf.function(call, reduce_retracing=True, autograph=False)
         return dist.graphs[own](*arguments)
 
     return graph
+
+
+def _is_large(dist: Flow, rows: int) -> bool:
+    chunk = rows_of_chunk(dist.event_shape)
+    return chunk is not None and rows >= CHUNKS * chunk

@@ -12,6 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="DIR", help="run directory or .keras file")
     parser.add_argument("out", metavar="OUT", help="directory of the SavedModel")
     parser.add_argument(
+        "--by_xla",
+        action="store_true",
+        help="XLA between bfloat16 convolutions: faster, and needs a TensorFlow with XLA",
+    )
+    parser.add_argument(
         "--num_importance_samples", type=int, default=1, help="noise samples in serving_default"
     )
 
@@ -22,6 +27,9 @@ def run(args: argparse.Namespace) -> None:
     from tfp_realnvp.saved_model import export
 
     path = export(
-        saving.load(args.run), args.out, num_importance_samples=args.num_importance_samples
+        saving.load(args.run),
+        args.out,
+        num_importance_samples=args.num_importance_samples,
+        by_xla=args.by_xla,
     )
     print(f"SavedModel in {path}")

@@ -32,12 +32,17 @@ def programs() -> Iterator[None]:
         _used.reset(token)
 
 
+def are_asked_for() -> bool:
+    """Returns whether the graph that is being made may take the programs."""
+    return _used.get()
+
+
 def are_used(compute: tf.DType, wide: tf.DType) -> bool:
     """Returns whether the programs are asked for, and take this arithmetic.
 
     In float32 they gain 2%, and take more memory: there TensorFlow's operations are fine.
     """
-    return _used.get() and compute == tf.bfloat16 and wide == tf.float32
+    return are_asked_for() and compute == tf.bfloat16 and wide == tf.float32
 
 
 def arrange(weights: tf.Tensor, *axes: int) -> tf.Tensor:
