@@ -1,5 +1,7 @@
 """Times the likelihood in process and through a SavedModel, in turn in one process.
 
+Where XLA between the convolutions is faster, both have it, for more than one image.
+
 python -m benchmarks.saved_model --steps 20 --shards 2 --precision auto
 """
 
@@ -15,11 +17,15 @@ from benchmarks import timing
 
 import tfp_realnvp as nvp  # isort: skip  # before TensorFlow, whose kernels it chooses
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.conditioners import fused
 from tfp_realnvp.likelihood import log_prob_graph
 from tfp_realnvp.precision import best_precision
+from tfp_realnvp.sharding import gains_by_xla
 
 BATCHES = (1, 64, 128)
 
@@ -41,10 +47,16 @@ def main() -> None:
     )
     # The signature's own task: deterministic, with each example's own noise.
     context = nvp.Context(noise="per_example", seed=(0, 0))
-    in_process = tf.function(lambda x: log_prob_graph(dist, x, context), reduce_retracing=True)
+    by_xla = gains_by_xla(dist)
+
+    def log_prob(x):
+        with fused.programs() if by_xla and x.shape[0] != 1 else contextlib.nullcontext():
+            return log_prob_graph(dist, x, context)
+
+    in_process = tf.function(log_prob)
     results = {}
     with tempfile.TemporaryDirectory() as directory:
-        path = nvp.export(dist, Path(directory) / "model")
+        path = nvp.export(dist, Path(directory) / "model", by_xla=by_xla)
         loaded = tf.saved_model.load(str(path))
         served = loaded.signatures["serving_default"]
         for batch in BATCHES:

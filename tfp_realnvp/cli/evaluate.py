@@ -22,12 +22,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
-    from tfp_realnvp import runs, saving
+    from tfp_realnvp import runs, saving, sharding
     from tfp_realnvp.evaluation import evaluate
     from tfp_realnvp.precision import use_full_float32
 
     use_full_float32()
     config = runs.read_config(args.run)
+    sharding.best_shards(config.flow)
     result = evaluate(
         saving.load(args.run),
         args.dataset or config.dataset,
