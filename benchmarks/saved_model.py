@@ -17,8 +17,6 @@ from benchmarks import timing
 
 import tfp_realnvp as nvp  # isort: skip  # before TensorFlow, whose kernels it chooses
 
-import contextlib
-
 import numpy as np
 import tensorflow as tf
 
@@ -50,7 +48,7 @@ def main() -> None:
     by_xla = gains_by_xla(dist)
 
     def log_prob(x):
-        with fused.programs() if by_xla and x.shape[0] != 1 else contextlib.nullcontext():
+        with fused.programs(when=by_xla and x.shape[0] != 1):
             return log_prob_graph(dist, x, context)
 
     in_process = tf.function(log_prob)

@@ -19,6 +19,8 @@ ROWS_AT_ONCE = 256
 # Conditioners in the flow's own dtype and noise at the centre of its bin: with these, decoding
 # returns every pixel.
 _EXACT = Context(noise="centre", exact=True)
+# What is called with these.
+EXACT = frozenset({"encode", "decode"})
 
 
 def encode(
@@ -264,7 +266,7 @@ def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: in
         # oneDNN's convolutions refuse an empty batch: take the shape and dtype of one row.
         row = np.zeros([1, *values.shape[1:]], values.dtype)
         return _in_chunks(dist, key, graph, row, None if labels is None else [0], rows)[:0]
-    function = traced(dist, key, graph)
+    function = traced(dist, key, graph, exact=key in EXACT)
 
     def mapped(start: int) -> np.ndarray:
         chunk_labels = None if labels is None else labels[start : start + rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import re
 from typing import Any
@@ -171,7 +170,7 @@ class FlowModel(keras.Model):
 
     def _gradients(self, x, labels, seed, *, weight=None):
         """Returns the loss, the mean log-probability, and the loss's gradients."""
-        with tf.GradientTape() as tape, self._parts():
+        with tf.GradientTape() as tape, fused.programs(when=self.fuses):
             context = Context(seed=seed, training=True, labels=labels)
             log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
             if weight is not None:
@@ -181,14 +180,11 @@ class FlowModel(keras.Model):
         gradients = tape.gradient(scaled, self.trainable_variables)
         return loss, tf.reduce_mean(log_prob), *gradients
 
-    def _parts(self):
-        return fused.programs() if self.fuses else contextlib.nullcontext()
-
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates a batch, with each example's own fixed noise."""
         x, labels = self._unpack(data)
         context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
-        with self._parts():
+        with fused.programs(when=self.fuses):
             log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
         loss = self.compute_loss(x=x, y_pred=log_prob)
         return self._track(loss, tf.reduce_mean(log_prob), tf.shape(log_prob)[0])

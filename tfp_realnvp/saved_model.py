@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import shutil
@@ -17,14 +16,12 @@ from tfp_realnvp.checks import asserted_labels, asserted_pixels
 from tfp_realnvp.conditioners import fused
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.latents import decode_graph, encode_graph, pixel_dtype, sample_graph
+from tfp_realnvp.latents import EXACT, decode_graph, encode_graph, pixel_dtype, sample_graph
 from tfp_realnvp.likelihood import log_prob_graph, nats_per_unit
 from tfp_realnvp.sharding import has_bfloat16_convolutions
 
 # Signatures with a graph of its own for one image; each such graph takes time to load.
 ONE_APART = {"serving_default", "sample"}
-# Signatures that compute all in the flow's own dtype, where XLA gains nothing.
-EXACT = {"encode", "decode"}
 
 
 def export(
@@ -229,7 +226,7 @@ def _takes_any_count(
         def of_many() -> dict:
             rows = {k: filled(v) for k, v in checked.items()}
             at_least_one = {} if size.shape.rank else {counted: tf.maximum(size, 1)}
-            with fused.programs() if by_xla else contextlib.nullcontext():
+            with fused.programs(when=by_xla):
                 return function(**{**inputs, **rows, **at_least_one})
 
         results = tf.cond(tf.equal(count, 1), of_one, of_many) if one_apart else of_many()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,9 @@ from tfp_realnvp.sharding import gains_by_xla
 CHUNKS = 2
 
 
-def traced(dist: Flow, key: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def traced(
+    dist: Flow, key: str, function: Callable[..., Any], *, exact: bool = False
+) -> Callable[..., Any]:
     """Returns `function(dist, ...)` as a `tf.function` of any batch size, kept by `key`.
 
     A batch of one has a graph of its own, which knows its size: convolutions of one image are cut
@@ -29,15 +30,16 @@ def traced(dist: Flow, key: str, function: Callable[..., Any]) -> Callable[..., 
         dist: the flow; holds the graphs, so that they go when it goes.
         key: name of the graph.
         function: takes the flow, then tensors, the first of which has the batch, or is its size.
+        exact: whether it computes all in the flow's own dtype, where XLA gains nothing.
     """
 
     def graph(*arguments: Any) -> Any:
         rows = (*np.shape(arguments[0]), 0)[0]
-        by_xla = _is_large(dist, rows) and gains_by_xla(dist)
+        by_xla = not exact and _is_large(dist, rows) and gains_by_xla(dist)
         own = f"{key} by XLA" if by_xla else f"{key} of one" if rows == 1 else key
 
         def call(*tensors: Any) -> Any:
-            with fused.programs() if by_xla else contextlib.nullcontext():
+            with fused.programs(when=by_xla):
                 return function(dist, *tensors)
 
         if own not in dist.graphs:

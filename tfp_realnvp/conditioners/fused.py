@@ -23,9 +23,9 @@ _program = tf.function(jit_compile=True, autograph=False)
 
 
 @contextlib.contextmanager
-def programs() -> Iterator[None]:
-    """Has the graphs made inside take these programs where they can."""
-    token = _used.set(True)
+def programs(*, when: bool = True) -> Iterator[None]:
+    """Has the graphs made inside take these programs where they can, or not."""
+    token = _used.set(when)
     try:
         yield
     finally:
