@@ -35,6 +35,26 @@ def test_rows_come_back_in_order(count, filled):
         assert sum(sizes) < count + len(sizes)
 
 
+def test_xla_compiles_for_four_sizes_at_most():
+    sizes = set()
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def mapped(x):
+        def of_chunk(_, rows):
+            size = tf.numpy_function(
+                lambda n: sizes.add(int(n)) or n, [tf.shape(rows)[0]], tf.int32
+            )
+            with tf.control_dependencies([size]):
+                return tf.identity(rows)
+
+        return map_chunks(of_chunk, [x], rows=49, dtype=tf.int32)
+
+    with fused.programs():
+        for count in range(2, 400):
+            np.testing.assert_array_equal(mapped(tf.range(count)), np.arange(count))
+    assert sizes == {13, 26, 39, 49}
+
+
 def test_vectors_are_not_cut():
     assert rows_of_chunk((43,)) is None
     assert rows_of_chunk((32, 32, 3)) <= rows_of_chunk((28, 28, 1)) < rows_of_chunk((8, 8, 1))

@@ -55,8 +55,8 @@ def map_chunks(
     size = _ceil(count, chunks)
     filled = fused.are_asked_for()
     if filled:
-        step = max(1, rows // SIZES)
-        size = _ceil(size, step) * step
+        step = _ceil(rows, SIZES)
+        size = tf.minimum(_ceil(size, step) * step, rows)
     chunks = _ceil(count, size)  # none is empty
 
     # Not `tf.map_fn`: an error on the way through it spoils later variables of a `tf.distribute`.

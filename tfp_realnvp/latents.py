@@ -19,7 +19,7 @@ ROWS_AT_ONCE = 256
 # Conditioners in the flow's own dtype and noise at the centre of its bin: with these, decoding
 # returns every pixel.
 _EXACT = Context(noise="centre", exact=True)
-# What is called with these.
+# Calls, and signatures of a SavedModel, that compute with these.
 EXACT = frozenset({"encode", "decode"})
 
 

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--by_xla",
         action="store_true",
-        help="XLA between bfloat16 convolutions: faster, and needs a TensorFlow with XLA",
+        help="XLA between bfloat16 convolutions, for large batches; needs a TensorFlow with XLA",
     )
     parser.add_argument(
         "--num_importance_samples", type=int, default=1, help="noise samples in serving_default"
