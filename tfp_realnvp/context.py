@@ -7,6 +7,7 @@ import hashlib
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 NOISE_MODES = ("fresh", "per_example", "centre")
@@ -20,14 +21,14 @@ class Context:
     every member of a flow, however deeply nested.
 
     Attributes:
-        seed: int32 `[2]` stateless seed of the noise, or None to draw one from TensorFlow's
-            global generator (`tf.random.set_seed`).
+        seed: stateless seed of the noise: an int, or integers `[2]` (see `stateless_seed`); None to
+            draw one from TensorFlow's global generator (`tf.random.set_seed`).
         noise: how dequantization chooses its noise. `"fresh"`: random, full support.
             `"per_example"`: a fixed function of each example's content, so that a row's result is
             deterministic and does not depend on the rows beside it. `"centre"`: the centre of the
             bin, for exact encoding.
         training: whether data-dependent members use (and update) batch statistics.
-        labels: integer `[N]` class labels, for class-conditional flows.
+        labels: integer class labels, for class-conditional flows: one for each row, or for all.
         condition: float `[N, ..., K]` features that every conditioner sees beside its input, such
             as the image that a variational dequantizer conditions on.
         exact: whether conditioners must compute in the dtype of their variables, whatever their
@@ -44,6 +45,7 @@ class Context:
     def __post_init__(self):
         if self.noise not in NOISE_MODES:
             raise ValueError(f"noise must be one of {NOISE_MODES}, got {self.noise!r}.")
+        object.__setattr__(self, "seed", stateless_seed(self.seed))
 
     @classmethod
     def from_kwargs(cls, kwargs: dict[str, Any]) -> Context:
@@ -75,7 +77,6 @@ class Context:
         if seed is None:
             limits = {"minval": tf.int32.min, "maxval": tf.int32.max, "dtype": tf.int32}
             seed = tf.random.uniform([2], **limits)
-        seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
         # The algorithm is named: left to TensorFlow, it is another one under XLA.
         return tf.random.experimental.stateless_fold_in(seed, stable_hash(path), alg="philox")
 
@@ -103,9 +104,63 @@ class Scope:
     condition_channels: int = 0
     recompute: bool = False
 
+    def check_fits(self, other: Scope, name: str) -> None:
+        """Checks that what was built here may stand in another place.
+
+        Raises:
+            ValueError: there, it would have to be built otherwise.
+        """
+        for field in ("dtype", "conditioner_dtype", "num_classes", "condition_channels"):
+            built, asked = getattr(self, field), getattr(other, field)
+            if built != asked:
+                raise ValueError(
+                    f"{name} was built with {field}={built!r}, where {field}={asked!r} is needed: "
+                    "give a bijector that is not built yet."
+                )
+
     def child(self, name: str, **changes: Any) -> Scope:
         """Returns the scope of a member called `name`."""
         return dataclasses.replace(self, path=f"{self.path}/{name}", **changes)
+
+
+def stateless_seed(seed: Any) -> tf.Tensor | None:
+    """Returns a seed of any of the forms that are taken as an int32 `[2]` tensor.
+
+    Args:
+        seed: an int, of which the pair `(0, seed)` is made (its higher bits go into the first, if
+            it has more than 31); two integers, as a sequence, an array or a tensor; or None.
+
+    Raises:
+        ValueError: something else.
+
+    Example:
+        >>> from tfp_realnvp.context import stateless_seed
+        >>> stateless_seed(3).numpy().tolist(), stateless_seed((1, 2)).numpy().tolist()
+        ([0, 3], [1, 2])
+    """
+    if seed is None:
+        return None
+    expected = "A seed is an int of at most 62 bits or two integers"
+    if not tf.is_tensor(seed):
+        values = np.asarray(seed)
+        if values.dtype.kind not in "iu":
+            raise ValueError(f"{expected}, got {seed!r}.")
+        if values.shape == ():
+            whole = int(values)
+            if not -(2**62) <= whole < 2**62:
+                raise ValueError(f"{expected}, got {seed!r}.")
+            values = np.array([whole >> 31, whole & (2**31 - 1)])
+        if values.shape == (2,) and (np.abs(values.astype(float)) > 2**31).any():
+            raise ValueError(f"{expected} of 32 bits, got {seed!r}.")
+        seed = tf.constant(values.astype(np.int32))
+    elif not seed.dtype.is_integer:
+        raise ValueError(f"{expected}, got a tensor of dtype {seed.dtype.name}.")
+    seed = tf.cast(seed, tf.int32)
+    if seed.shape.rank == 0:
+        seed = tf.stack([tf.zeros_like(seed), seed])
+    if not seed.shape.is_compatible_with([2]):
+        raise ValueError(f"{expected}, got a tensor of shape {tuple(seed.shape)}.")
+    return tf.ensure_shape(seed, [2])
 
 
 def stable_hash(text: str) -> int:

@@ -36,8 +36,9 @@ class RunningMoments:
         """Returns the moments of `[N, ..., C]` over all axes but the last, and all replicas."""
         x = tf.cast(x, _wide(x))
         axes = list(range(x.shape.rank - 1))
-        mean = _over_replicas(tf.reduce_mean(x, axes))
-        return mean, _over_replicas(tf.reduce_mean(tf.square(x - mean), axes))
+        count = sum_over_replicas(tf.cast(tf.size(x) // x.shape[-1], x.dtype))
+        mean = sum_over_replicas(tf.reduce_sum(x, axes)) / count
+        return mean, sum_over_replicas(tf.reduce_sum(tf.square(x - mean), axes)) / count
 
     def update(self, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Takes a training step.
@@ -102,10 +103,12 @@ def _wide(x: tf.Tensor) -> tf.DType:
     return x.dtype if x.dtype.size >= 4 else tf.float32
 
 
-def _over_replicas(mean: tf.Tensor) -> tf.Tensor:
-    # Replicas have equal shares of a batch: the mean of their means is that of the batch.
+def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of a value over all replicas of a distribution strategy.
+
+    Their shares of a batch may differ, and one may have no rows at all.
+    """
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
-        return mean
-    total = replica.all_reduce(tf.distribute.ReduceOp.SUM, mean)
-    return total / replica.num_replicas_in_sync
+        return value
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, value)

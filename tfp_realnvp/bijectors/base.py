@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import abc
 import re
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow.python.framework import tensor_util
 from tensorflow_probability.python.internal import cache_util
 
 from tfp_realnvp import arguments
+from tfp_realnvp.checks import check_labels, labels_of_rows
 from tfp_realnvp.context import Context, Scope, described, serializable
 
 Shape = tuple[int, ...]
@@ -33,6 +36,9 @@ class FlowBijector(tfp.bijectors.Bijector):
     A bijector is built for one event shape: by the flow that holds it, by `build`, or at its first
     use. Its own Keras layers go through `_track`, so that both Keras and `tf.Module` see the very
     same variables.
+
+    Two bijectors are equal when they are of one class, configuration and place, and share their
+    variables: a bijector and its `copy`. TFP's cache and `tf.function` rely on it.
 
     Args:
         data_ndims: rank of the event on the data side.
@@ -51,9 +57,10 @@ class FlowBijector(tfp.bijectors.Bijector):
             forward_min_event_ndims=data_ndims if latent_ndims is None else latent_ndims,
             inverse_min_event_ndims=data_ndims,
             is_constant_jacobian=False,
-            parameters={},
             name=name or snake_case(type(self).__name__),
         )
+        # Shared by copies; see `__eq__`.
+        self._origin = object()
         self._own_layers: list[keras.layers.Layer] = self._no_dependency([])
         self._own_variables: list[tf.Variable] = []
         self._built_for: Shape | None = None
@@ -112,6 +119,8 @@ class FlowBijector(tfp.bijectors.Bijector):
                 f"{type(self).__name__} takes events of rank {self.inverse_min_event_ndims}, "
                 f"got shape {event_shape}."
             )
+        if self._built_for is not None and scope is not None:
+            self._scope.check_fits(scope, self.name)
         if self._built_for is None:
             self._scope = scope or self._scope
             with tf.init_scope():
@@ -158,6 +167,11 @@ class FlowBijector(tfp.bijectors.Bijector):
         return self._evaluate(self._inverse_and_log_det, y, context, latent=False)
 
     @property
+    def trainable_variables(self) -> tuple[tf.Variable, ...]:
+        """The variables that Keras trains: none of a layer with `trainable = False`."""
+        return tuple(v.value for layer in self.keras_layers for v in layer.trainable_variables)
+
+    @property
     def event_shape(self) -> Shape:
         """The event shape at the data side that this bijector was built for.
 
@@ -194,11 +208,20 @@ class FlowBijector(tfp.bijectors.Bijector):
         data = tf.convert_to_tensor(data)
         self.build(tuple(data.shape[1:]))
         if self.needs_data:
+            labels = self._labels_of_rows(labels, tf.shape(data)[:1])
             context = Context(noise="per_example", labels=labels)
             self._initialize(tf.cast(data, self._scope.dtype), context)
 
     def _initialize(self, y: tf.Tensor, context: Context) -> None:
         """Sets what depends on data from a batch at this bijector's data side."""
+
+    @property
+    def sees_labels(self) -> bool:
+        """Whether the labels of a class-conditional flow reach this bijector or a member."""
+        members = (b for b in self.submodules if isinstance(b, FlowBijector))
+        return any(getattr(layer, "num_classes", None) for layer in self._own_layers) or any(
+            member.sees_labels for member in members
+        )
 
     @property
     def keras_layers(self) -> tuple[keras.layers.Layer, ...]:
@@ -235,20 +258,30 @@ class FlowBijector(tfp.bijectors.Bijector):
                 f"{tuple(value.shape)}."
             )
         value = tf.cast(value, self._scope.dtype)
+        batch, static_batch = tf.shape(value)[: tf.rank(value) - ndims], value.shape[:-ndims]
+        labels = self._labels_of_rows(context.labels, batch)
         if value.shape.rank == ndims + 1:
-            return method(tf.ensure_shape(value, (None, *expected)), context)
-        batch = tf.shape(value)[: tf.rank(value) - ndims]
-        if context.labels is not None:
-            labels = tf.broadcast_to(tf.convert_to_tensor(context.labels), batch)
-            context = context.replace(labels=tf.reshape(labels, [-1]))
-        result, log_det = method(tf.reshape(value, (-1, *expected)), context)
-        static_batch = value.shape[:-ndims]
+            rows = tf.ensure_shape(value, (None, *expected))
+        else:
+            rows = tf.reshape(value, (-1, *expected))
+        result, log_det = _of_any_count(
+            method,
+            rows,
+            context.replace(labels=labels),
+            convolves=self.inverse_min_event_ndims == 3,
+        )
+        if value.shape.rank == ndims + 1:
+            return result, log_det
         result_event = tuple(result.shape[1:])
         result = tf.reshape(result, tf.concat([batch, result_event], 0))
         result.set_shape(static_batch.concatenate(result_event))
         log_det = tf.reshape(log_det, batch)
         log_det.set_shape(static_batch)
         return result, log_det
+
+    def _labels_of_rows(self, labels, batch):
+        check_labels(labels, self._scope.num_classes, name=self.name, needed=self.sees_labels)
+        return None if labels is None else labels_of_rows(labels, batch, name=self.name)
 
     def _forward_and_attributes(self, x, **kwargs):
         y, log_det = self.forward_and_log_det(x, Context.from_kwargs(kwargs))
@@ -276,27 +309,97 @@ class FlowBijector(tfp.bijectors.Bijector):
         output = self._cache.inverse(y, **kwargs)
         return self._cache.inverse_attributes(y, **kwargs)["ildj"] if output is not None else None
 
+    # TFP's event shapes may have batch dimensions in front.
+
     def _forward_event_shape(self, input_shape):
-        if not input_shape.is_fully_defined():
-            return tf.TensorShape(self._built_for)
-        return tf.TensorShape(self._data_shape(tuple(input_shape)))
+        return self._shape_across(input_shape, to_data=True)
 
     def _inverse_event_shape(self, output_shape):
-        if not output_shape.is_fully_defined():
-            return tf.TensorShape(None)
-        return tf.TensorShape(self._latent_shape(tuple(output_shape)))
+        return self._shape_across(output_shape, to_data=False)
+
+    def _shape_across(self, shape: tf.TensorShape, *, to_data: bool) -> tf.TensorShape:
+        ndims, other_ndims = self.forward_min_event_ndims, self.inverse_min_event_ndims
+        across: Callable[[Shape], Shape] = self._data_shape
+        if not to_data:
+            ndims, other_ndims, across = other_ndims, ndims, self._latent_shape
+        if shape.rank is None:
+            return shape
+        if shape.rank < ndims:
+            raise ValueError(f"{self.name} takes events of rank {ndims}, got shape {tuple(shape)}.")
+        batch, event = shape[:-ndims], shape[-ndims:]
+        if event.is_fully_defined():
+            return batch.concatenate(across(tuple(event)))
+        if self._built_for is None:
+            return batch.concatenate([None] * other_ndims)
+        return batch.concatenate(self._built_for if to_data else across(self._built_for))
 
     def _forward_event_shape_tensor(self, input_shape):
-        return self._event_shape_tensor(self._data_shape, input_shape)
+        return self._shape_tensor_across(input_shape, to_data=True)
 
     def _inverse_event_shape_tensor(self, output_shape):
-        return self._event_shape_tensor(self._latent_shape, output_shape)
+        return self._shape_tensor_across(output_shape, to_data=False)
 
-    def _event_shape_tensor(self, shape_fn, shape):
-        static = tf.get_static_value(shape)
-        if static is None:
-            raise ValueError(f"{self.name} needs a static event shape.")
-        return tf.constant(shape_fn(tuple(int(side) for side in static)), tf.int32)
+    def _shape_tensor_across(self, shape: tf.Tensor, *, to_data: bool) -> tf.Tensor:
+        ndims, other_ndims = self.forward_min_event_ndims, self.inverse_min_event_ndims
+        if not to_data:
+            ndims, other_ndims = other_ndims, ndims
+        event = self._shape_across(tensor_util.constant_value_as_shape(shape), to_data=to_data)
+        event = event[-other_ndims:]
+        if not event.is_fully_defined():
+            raise ValueError(f"{self.name} needs a static event shape before it is built.")
+        return tf.concat([shape[: tf.size(shape) - ndims], tf.constant(event, tf.int32)], 0)
+
+    # Identity, copies and pickles.
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """The constructor's arguments, as TFP has them."""
+        return {**self.get_config(), "name": self.name}
+
+    def copy(self, **overrides: Any) -> FlowBijector:
+        """Returns an equal bijector, or one with other arguments.
+
+        Without other arguments than a name, a built bijector's copy shares its variables. With
+        others, members and layers that are handed on are shared, and the copy's own weights start
+        from this bijector's where name and shape agree.
+
+        Args:
+            **overrides: arguments of the constructor.
+        """
+        copied = type(self)(**{**self.parameters, **overrides})
+        if overrides.keys() <= {"name"}:
+            name = copied.name
+            if self._built_for is not None:
+                copied.__dict__.update(self.__dict__)
+                copied._name = name
+            copied._origin = self._origin
+        elif self._built_for is not None:
+            copied.build(self._built_for, self._scope)
+            weights = _by_path(self)
+            for path, variable in _by_path(copied).items():
+                if path in weights and weights[path].shape == variable.shape:
+                    variable.assign(weights[path])
+        return copied
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if not isinstance(other, FlowBijector) or self._origin is not other._origin:
+            return False
+        return self._state() == other._state()
+
+    def __hash__(self) -> int:
+        return id(self._origin)
+
+    def _state(self) -> tuple:
+        return self._built_for, self._scope, [id(v) for v in self.variables]
+
+    def __reduce__(self):
+        # For `pickle` and `copy.deepcopy`: a bijector with variables of its own.
+        config = keras.saving.serialize_keras_object(self)["config"]
+        values = [variable.numpy() for variable in self.variables]
+        config = {**config, "name": self.name}
+        return _revived, (type(self), config, self._built_for, self._scope, values)
 
     @classmethod
     def _parameter_properties(cls, dtype):
@@ -306,6 +409,34 @@ class FlowBijector(tfp.bijectors.Bijector):
         return described(self, self.get_config())
 
     __str__ = __repr__
+
+
+def _of_any_count(method, rows: tf.Tensor, context: Context, *, convolves: bool):
+    """Returns `method(rows, context)`, of no rows as well: fused convolutions refuse these."""
+    if not convolves or rows.shape[0]:
+        return method(rows, context)
+    count = tf.shape(rows)[0]
+    missing = tf.cast(tf.equal(count, 0), tf.int32)
+
+    def filled(value):
+        return tf.concat([value, tf.zeros([missing, *value.shape[1:]], value.dtype)], 0)
+
+    labels = None if context.labels is None else filled(context.labels)
+    value, log_det = method(filled(rows), context.replace(labels=labels))
+    return value[:count], log_det[:count]
+
+
+def _by_path(bijector: FlowBijector) -> dict[str, Any]:
+    return {v.path: v for layer in bijector.keras_layers for v in layer.variables}
+
+
+def _revived(cls, config, event_shape, scope, values) -> FlowBijector:
+    bijector = cls.from_config(config)
+    if event_shape is not None:
+        bijector.build(event_shape, scope)
+        for variable, value in zip(bijector.variables, values, strict=True):
+            variable.assign(value)
+    return bijector
 
 
 def snake_case(name: str) -> str:

@@ -78,7 +78,8 @@ class NeuralODE(FlowBijector):
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         size = event_shape[0]
         self.velocity.prepare(outputs=size, scope=scope.child("velocity"))
-        self.velocity.build((None, size + 1))
+        if not self.velocity.built:
+            self.velocity.build((None, size + 1))
         self._track(self.velocity)
 
     def _forward_and_log_det(self, x, context):

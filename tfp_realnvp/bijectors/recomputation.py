@@ -90,7 +90,7 @@ def _step_back(coupling, latent, within, condition, variables, upstream):
     with tf.GradientTape(watch_accessed_variables=False) as tape:
         tape.watch([latent, *condition, *variables])
         seen, changed = partition.split(latent)
-        parameters = coupling.parameters(seen, within(condition))
+        parameters = coupling.conditioned(seen, within(condition))
         with tape.stop_recording():
             value = partition.merge(latent, transformer.forward(changed, parameters)[0])
         tape.watch(value)
