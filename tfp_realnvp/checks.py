@@ -13,7 +13,6 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import tensor_util
 
-
 _WEIGHTS = "sample weights must be finite, not negative, and one for each example"
 
 
@@ -97,7 +96,9 @@ def labels_of_rows(labels: Any, batch: tf.Tensor, *, name: str) -> tf.Tensor:
         rank = len(shape)
         return rank <= len(static) and static[len(static) - rank :].is_compatible_with(shape)
 
-    expected = f"labels must be one for each row of a batch of shape {tuple(static)}, or one for all"
+    expected = (
+        f"labels must be one for each row of a batch of shape {tuple(static)}, or one for all"
+    )
     if not fits(labels.shape) and len(labels.shape) > 1 and labels.shape[-1] == 1:
         labels = labels[..., 0]
     if not fits(labels.shape):
@@ -164,9 +165,7 @@ def check_weights(weights: Any, count: int) -> None:
     """
     values = np.asarray(weights)
     if values.shape not in ((count,), (count, 1)):
-        raise ValueError(
-            f"{_WEIGHTS}, got weights of shape {values.shape} for {count} examples."
-        )
+        raise ValueError(f"{_WEIGHTS}, got weights of shape {values.shape} for {count} examples.")
     values = values.astype(np.float64)
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError(f"{_WEIGHTS}, got values from {values.min()} to {values.max()}.")
@@ -176,7 +175,9 @@ def check_weights(weights: Any, count: int) -> None:
 
 def failed_check(error: Exception) -> str | None:
     """Returns the sentence of a check in a graph that failed, or None of another error."""
-    found = re.search(r"\b(images|labels|vectors|sample weights) must \S[^\n]*?\.(?=\W|$)", str(error))
+    found = re.search(
+        r"\b(images|labels|vectors|sample weights) must \S[^\n]*?\.(?=\W|$)", str(error)
+    )
     return found.group() if found else None
 
 

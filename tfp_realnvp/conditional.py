@@ -94,7 +94,10 @@ class _Given(tfp.distributions.Distribution):
         return tf.concat([sample_shape, tf.shape(self._labels)], 0)
 
     def _with_labels(self, batch, kwargs):
-        known = {**kwargs.pop("bijector_kwargs", {}), "labels": tf.broadcast_to(self._labels, batch)}
+        known = {
+            **kwargs.pop("bijector_kwargs", {}),
+            "labels": tf.broadcast_to(self._labels, batch),
+        }
         return {**kwargs, "bijector_kwargs": known}
 
 

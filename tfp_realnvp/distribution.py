@@ -17,6 +17,7 @@ from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
 from tfp_realnvp.checks import check_data, check_labels, check_pixels, labels_of_rows
 from tfp_realnvp.context import Context, Scope, stateless_seed
+from tfp_realnvp.keras_caller import check_caller_holds
 from tfp_realnvp.standard_normal import standard_normal
 
 tfd = tfp.distributions
@@ -211,6 +212,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
     # TFP's wrappers call one or the other.
 
     def _call_log_prob(self, value, name, **kwargs):
+        check_caller_holds(self.keras_layers, name=self.name)
         context = self._context("log_prob", kwargs)
         with self._name_and_control_scope(name):
             return self.log_prob_in(value, context)
@@ -219,7 +221,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         return self.log_prob_in(value, self._context("log_prob", kwargs))
 
     def experimental_local_measure(self, value, backward_compat=False, **kwargs):
-        """Returns the log-probability, and that the whole space is the tangent space, as TFP has it."""
+        """Returns the log-probability, and TFP's sign that its measure is the whole space's."""
         del backward_compat
         return self.log_prob(value, **kwargs), tfp.experimental.tangent_spaces.FullSpace()
 
@@ -239,6 +241,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
 
     def _draw(self, sample_shape, seed, context: Context, temperature):
         """Returns latents of a temperature, and the context with labels for each of them."""
+        check_caller_holds(self.keras_layers, name=self.name)
         check_labels(context.labels, self._num_classes, name=self.name)
         if not tf.is_tensor(temperature):
             arguments.real("sample", "temperature", temperature, least=0)
@@ -299,8 +302,8 @@ def _kl_divergence(a: Flow, b: Flow, name: str | None = None) -> tf.Tensor:
     if a.bijector == b.bijector:
         return tfd.kl_divergence(a.distribution, b.distribution, name=name)
     raise NotImplementedError(
-        f"The Kullback-Leibler divergence of {a.name} from {b.name} has no closed form: estimate it "
-        "from samples y of the first, as the mean of a.log_prob(y) - b.log_prob(y)."
+        f"The Kullback-Leibler divergence of {a.name} from {b.name} has no closed form: estimate "
+        "it from samples y of the first, as the mean of a.log_prob(y) - b.log_prob(y)."
     )
 
 

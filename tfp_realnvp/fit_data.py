@@ -128,7 +128,7 @@ def split_off(arrays: Batch, share: float) -> tuple[Batch, Batch]:
     return Batch(*(cut[0] for cut in cuts)), Batch(*(cut[1] for cut in cuts))
 
 
-def looked_into(source: Any, count: int) -> tuple[Batch | None, Any]:
+def looked_into(source: Any, count: int) -> tuple[Batch, Any]:
     """Returns the first examples of a source, read once, and the source as if it were not.
 
     Args:
@@ -137,7 +137,10 @@ def looked_into(source: Any, count: int) -> tuple[Batch | None, Any]:
         count: how many examples at least, where there are as many.
 
     Returns:
-        The examples, None if there are none, and what to train on.
+        The examples, and what to train on.
+
+    Raises:
+        ValueError: there are no batches.
     """
     batches: list[Batch] = []
     raw: list[Any] = []
@@ -152,14 +155,14 @@ def looked_into(source: Any, count: int) -> tuple[Batch | None, Any]:
     if is_iterator:
         source = _rechained(raw, source)
     if not batches:
-        return None, source
+        raise ValueError(f"{type(source).__name__} gives no batches of examples.")
     parts = zip(*batches, strict=True)
     first = [None if part[0] is None else np.concatenate(part) for part in parts]
     return Batch(*first), source
 
 
 def as_tuples(source: Any) -> Any:
-    """Returns a `tf.data.Dataset` of dictionaries as one of tuples; Keras' class weights need it."""
+    """Returns a `tf.data.Dataset` of dictionaries as one of tuples, for Keras' class weights."""
     if isinstance(source, tf.data.Dataset) and isinstance(source.element_spec, Mapping):
         return source.map(lambda batch: tuple(p for p in batch_of(batch) if p is not None))
     return source

@@ -189,41 +189,32 @@ class FlowModel(keras.Model):
         Raises:
             ValueError: bad data, or none.
         """
-        arrays = arrays_of(x, y, sample_weight)
-        if arrays is not None:
-            self._check(arrays)
+        validation_batch_size = validation_batch_size or batch_size
+        first = arrays_of(x, y, sample_weight)
+        if first is not None:
+            self._check(first)
             if validation_split and validation_data is None:
-                arrays, held = split_off(arrays, validation_split)
-                validation_data = batches_of(
-                    held, batch_size=validation_batch_size or batch_size, shuffle=False
-                )
-                validation_batch_size = None
-            first = arrays
-            x = batches_of(
-                arrays, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight
-            )
+                first, validation_data = split_off(first, validation_split)
+            x = batches_of(first, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight)
             y = sample_weight = class_weight = batch_size = None
-            shuffle = False  # it is already
+            validation_split = 0.0
         else:
             x = as_tuples(x) if class_weight is not None else x
             first, x = looked_into(x, self._examples_to_start_from())
-            if first is None:
-                raise ValueError("Training needs at least one batch of examples, got none.")
             self._check(first)
-        validation_data = self._held_out(validation_data, validation_batch_size or batch_size)
         self._initialize(first)
-        if not isinstance(x, keras.utils.PyDataset):
-            shuffle = False  # Keras would warn that it cannot
+        validation_data = self._held_out(validation_data, validation_batch_size)
         with _clear_errors("Training has stopped before this batch."):
             return super().fit(
                 x,
                 y,
                 batch_size,
                 *args,
-                validation_split=validation_split if arrays is None else 0.0,
+                validation_split=validation_split,
                 validation_data=validation_data,
                 validation_batch_size=validation_batch_size,
-                shuffle=shuffle,
+                # Keras would warn that it cannot shuffle, or that it need not.
+                shuffle=shuffle and isinstance(x, keras.utils.PyDataset),
                 class_weight=class_weight,
                 sample_weight=sample_weight,
                 **kwargs,
@@ -249,9 +240,7 @@ class FlowModel(keras.Model):
             x = batches_of(arrays, batch_size=batch_size, shuffle=False)
             y = sample_weight = batch_size = None
         with _clear_errors("Evaluation has stopped at this batch."):
-            return super().evaluate(
-                x, y, batch_size, *args, sample_weight=sample_weight, **kwargs
-            )
+            return super().evaluate(x, y, batch_size, *args, sample_weight=sample_weight, **kwargs)
 
     def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
         """Returns log-probabilities in nats `[N]`; see `keras.Model.predict`, and `fit` for `x`.
@@ -334,7 +323,8 @@ class FlowModel(keras.Model):
         context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
         with fused.programs(when=self.fuses):
             log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
-        return self._track(*self._loss_and_mean(log_prob, self._shares(weights)), weights)
+        loss, mean = self._loss_and_mean(log_prob, self._shares(weights))
+        return self._track(loss, mean, weights)
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Returns the log-probabilities of a batch, in nats."""
@@ -431,8 +421,6 @@ class FlowModel(keras.Model):
             self._check(arrays)
             return batches_of(arrays, batch_size=batch_size, shuffle=False)
         first, data = looked_into(data, 1)
-        if first is None:
-            raise ValueError("Validation needs at least one batch of examples, got none.")
         self._check(first)
         return data
 

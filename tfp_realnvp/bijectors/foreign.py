@@ -44,15 +44,16 @@ class Foreign(FlowBijector):
     """
 
     def __init__(
-        self, bijector: tfb.Bijector, *, ndims: int | None = None, name: str | None = None
+        self, bijector: tfp.bijectors.Bijector, *, ndims: int | None = None, name: str | None = None
     ):
         if isinstance(bijector, dict):
             bijector = made_bijector(bijector)
         if not isinstance(bijector, tfb.Bijector):
             raise TypeError(f"A composition is made of bijectors, got {bijector!r}.")
-        least, latent_least = bijector.inverse_min_event_ndims, bijector.forward_min_event_ndims
-        if not isinstance(least, int) or not isinstance(latent_least, int):
+        sides = bijector.inverse_min_event_ndims, bijector.forward_min_event_ndims
+        if any(tf.nest.is_nested(ndims) for ndims in sides):
             raise ValueError(f"A flow maps one tensor, but {bijector.name} takes several.")
+        least, latent_least = map(int, sides)
         if not bijector._is_injective:
             raise ValueError(f"A flow is made of one-to-one maps, and {bijector.name} is none.")
         if hidden := [b for b in bijector.submodules if isinstance(b, FlowBijector)]:
@@ -124,7 +125,7 @@ class Foreign(FlowBijector):
 class _Variables(keras.layers.Layer):
     """Holds a foreign bijector's variables, so that Keras trains and saves them."""
 
-    def __init__(self, bijector: tfb.Bijector, **kwargs: Any):
+    def __init__(self, bijector: tfp.bijectors.Bijector, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
         self.held = [
             keras.Variable(
@@ -158,11 +159,7 @@ def as_members(bijectors: Any, *, ndims: int | None = None) -> list[FlowBijector
     ndims = _data_ndims(found) if ndims is None else ndims
     members = []
     for bijector in found:
-        member = (
-            bijector
-            if isinstance(bijector, FlowBijector)
-            else Foreign(bijector, ndims=max(ndims, bijector.inverse_min_event_ndims))
-        )
+        member = bijector if isinstance(bijector, FlowBijector) else Foreign(bijector, ndims=ndims)
         members.append(member)
         ndims = member.forward_min_event_ndims
     return members
@@ -186,10 +183,10 @@ def _own(bijector: Any) -> Any:
     return bijector
 
 
-def _data_ndims(bijectors: Sequence[tfb.Bijector]) -> int:
+def _data_ndims(bijectors: Sequence[tfp.bijectors.Bijector]) -> int:
     """Returns the rank at the data end: what the first member that changes no rank-0 event says."""
     ranks = (b.inverse_min_event_ndims for b in bijectors)
-    return next((rank for rank in ranks if rank), 1)
+    return next((rank for rank in ranks if not tf.nest.is_nested(rank) and rank), 1)
 
 
 def _of_rows(log_det: tf.Tensor, value: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 tfb = tfp.bijectors
 
 
-def described_bijector(bijector: tfb.Bijector) -> dict[str, Any]:
+def described_bijector(bijector: tfp.bijectors.Bijector) -> dict[str, Any]:
     """Returns a bijector's class and arguments, as JSON can hold them.
 
     Args:
@@ -36,7 +36,7 @@ def described_bijector(bijector: tfb.Bijector) -> dict[str, Any]:
     return {"class": name, "arguments": arguments}
 
 
-def made_bijector(config: dict[str, Any]) -> tfb.Bijector:
+def made_bijector(config: dict[str, Any]) -> tfp.bijectors.Bijector:
     """Makes a bijector from `described_bijector`'s result."""
     if "registered" in config:
         return config["registered"]  # Keras has made it on its way here
@@ -44,7 +44,7 @@ def made_bijector(config: dict[str, Any]) -> tfb.Bijector:
     return getattr(tfb, config["class"])(**arguments)
 
 
-def _is_variant(bijector: tfb.Bijector, name: str) -> bool:
+def _is_variant(bijector: tfp.bijectors.Bijector, name: str) -> bool:
     # Of some classes TFP makes instances of a base with the same name, such as `_Invert`.
     public = getattr(tfb, name, None)
     return isinstance(public, type) and type(bijector) in public.__mro__

@@ -117,7 +117,7 @@ class NeuralODE(FlowBijector):
         if context.noise == "fresh":
             noise = _fresh_noise(value, context, self._scope.path)
         else:
-            context = context.replace(seed=context.seed or (0, 0))
+            context = context.replace(seed=(0, 0) if context.seed is None else context.seed)
             noise = _fresh_noise(value[:1] * 0, context, self._scope.path)
         return tf.where(noise < 0.5, -tf.ones_like(noise), tf.ones_like(noise))
 
