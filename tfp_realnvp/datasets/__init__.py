@@ -10,7 +10,8 @@
 
 `load` gives an unbatched `tf.data.Dataset`, `load_arrays` NumPy arrays, `info` the shape
 and the number of levels that a flow is built from, and `batches` a stream of batches that
-a run can resume at any step. Every set has the splits `train`, `validation` and `test`.
+a run can resume at any step. There are the splits `train`, `validation` and `test`; `splits`
+says which of them a set of your own has.
 
 Example:
     >>> from tfp_realnvp import datasets
@@ -28,7 +29,7 @@ from tfp_realnvp.datasets.base import (
     DatasetNotFoundError,
 )
 from tfp_realnvp.datasets.batches import batches
-from tfp_realnvp.datasets.registry import info, load, load_arrays, names, register
+from tfp_realnvp.datasets.registry import info, load, load_arrays, names, register, splits
 
 __all__ = [
     "SPLITS",
@@ -41,4 +42,5 @@ __all__ = [
     "load_arrays",
     "names",
     "register",
+    "splits",
 ]

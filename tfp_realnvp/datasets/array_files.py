@@ -41,7 +41,12 @@ def source(name: str, path: Path) -> Source:
         del data_dir
         return _info(name, path)
 
-    return Source(arrays=arrays, info=info)
+    def splits(data_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
+        del data_dir
+        with _File(name, path) as file:
+            return tuple(split for split in SPLITS if file.has(split) and len(file.rows(split)))
+
+    return Source(arrays=arrays, info=info, splits=splits)
 
 
 def check_examples(x: np.ndarray, name: str, *, levels: int = 256) -> np.ndarray:
@@ -160,17 +165,8 @@ def _described(
 def _read(name: str, path: Path, split: str) -> Arrays:
     with _File(name, path) as file:
         levels = file.levels()
-        given, pair = file.keys_of(split)
-        x = file[pair[0]]
-        event_shape(x.shape, x.dtype, name)
-        labels = check_labels(file[pair[1]] if pair[1] else None, len(x), name)
-        if given:
-            rows = np.arange(len(x))
-        elif file.has_splits():
-            train, validation = hold_out_last_tenth(labels, len(x))
-            rows = train if split == "train" else validation
-        else:
-            rows = cut_in_order(len(x))[split]
+        rows = file.rows(split)
+        x, labels = file.examples(split), file.labels(split)
         x = check_examples(x[rows], f"The split {split!r} of {name}", levels=levels)
         return x, None if labels is None else labels[rows]
 
@@ -178,10 +174,9 @@ def _read(name: str, path: Path, split: str) -> Arrays:
 def _info(name: str, path: Path) -> DatasetInfo:
     with _File(name, path) as file:
         pairs = {file.keys_of(split)[1] for split in SPLITS if file.has(split)}
-        shape, dtype = file.header(file.keys_of("train")[1][0])
         tops = [file[labels].max() for _, labels in pairs if labels]
         classes = int(max(tops)) + 1 if tops else None
-        return _described(name, event_shape(shape, dtype, name), file.levels(), classes)
+        return _described(name, file.event_shape, file.levels(), classes)
 
 
 class _File:
@@ -196,6 +191,7 @@ class _File:
             raise self._unreadable(error) from error
         self._npz = isinstance(self._arrays, np.lib.npyio.NpzFile)
         self._keys = list(self._arrays.files) if self._npz else ["x"]
+        self.event_shape = self._common_shape()
 
     def __enter__(self) -> _File:
         return self
@@ -235,6 +231,26 @@ class _File:
             )
         return int(levels.item())
 
+    def rows(self, split: str) -> np.ndarray:
+        """Rows of the split in the array that holds it."""
+        given, (key, _) = self.keys_of(split)
+        count = self.header(key)[0][0]
+        if given:
+            return np.arange(count)
+        if self.has_splits():
+            train, validation = hold_out_last_tenth(self.labels(split), count)
+            return train if split == "train" else validation
+        return cut_in_order(count)[split]
+
+    def examples(self, split: str) -> np.ndarray:
+        """The array that holds the split."""
+        return self[self.keys_of(split)[1][0]]
+
+    def labels(self, split: str) -> np.ndarray | None:
+        """The labels of the array that holds the split."""
+        key, labels = self.keys_of(split)[1]
+        return check_labels(self[labels], self.header(key)[0][0], self._name) if labels else None
+
     def has_splits(self) -> bool:
         """Whether the keys name splits."""
         return self._find("x", "train") is not None
@@ -262,6 +278,24 @@ class _File:
                 "'x_test' and the like, or one array, with labels under 'y', were expected."
             )
         return False, (rest[0], labels[0] if labels else None)
+
+    def _common_shape(self) -> tuple[int, ...]:
+        """Shape of one example, which all splits agree on."""
+        keys = dict.fromkeys(self.keys_of(split)[1][0] for split in SPLITS if self.has(split))
+        shapes = {
+            key: event_shape(
+                *self.header(key), f"{key!r} in {self._name}" if self._npz else self._name
+            )
+            for key in keys
+        }
+        first, *others = shapes
+        for key in others:
+            if shapes[key] != shapes[first]:
+                raise DatasetError(
+                    f"{self._name} holds examples of shape {list(shapes[key])} under {key!r}, "
+                    f"where the {list(shapes[first])} of {first!r} were expected."
+                )
+        return shapes[first]
 
     def _find(self, prefix: str, split: str) -> str | None:
         keys = (f"{prefix}_{alias}" for alias in _ALIASES[split])

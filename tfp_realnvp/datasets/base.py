@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 
 SPLITS = ("train", "validation", "test")
-"""The splits that every data set has."""
+"""The splits that there are; `splits` says which of them a data set has."""
 
 Arrays = tuple[np.ndarray, np.ndarray | None]
 """Examples `[N, ...]` and int64 labels `[N]`, or None in their place."""
@@ -52,12 +52,15 @@ class Source:
     Attributes:
         arrays: `arrays(split, data_dir, **options)` gives the examples and labels of a split.
         info: `info(data_dir, **options)` describes them, without reading them if it can.
-        options: Names of the options that both of them take.
+        options: Names of the options that all of these take.
+        splits: `splits(data_dir, **options)` says which splits there are, in the order of
+            `SPLITS`, without reading them if it can.
     """
 
     arrays: Callable[..., Arrays]
     info: Callable[..., DatasetInfo]
     options: frozenset[str] = frozenset()
+    splits: Callable[..., tuple[str, ...]] = lambda data_dir, **options: SPLITS
 
 
 def check_split(split: str) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tfp_realnvp.datasets.base import Arrays, DatasetError, DatasetInfo, Source
+from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetError, DatasetInfo, Source
 from tfp_realnvp.datasets.cache import cache_root, cached, file_identity
 from tfp_realnvp.datasets.image_decode import decode_image, decode_images
 from tfp_realnvp.datasets.image_layout import Layout, read_layout
@@ -49,7 +49,14 @@ def source(name: str, path: Path) -> Source:
             classes = len(files.layout.classes) or None
             return DatasetInfo(name, shape, levels=256, num_classes=classes, kind="image")
 
-    return Source(arrays=arrays, info=info, options=frozenset({"image_size"}))
+    def splits(
+        data_dir: str | os.PathLike[str] | None, *, image_size: _Size = None
+    ) -> tuple[str, ...]:
+        del data_dir, image_size
+        with _opened(name, path) as files:
+            return tuple(split for split in SPLITS if files.layout.paths.get(split))
+
+    return Source(arrays=arrays, info=info, options=frozenset({"image_size"}), splits=splits)
 
 
 class _Files:

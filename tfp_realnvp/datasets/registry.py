@@ -1,10 +1,10 @@
-"""From a name or a path to data: `load`, `load_arrays`, `info`, `names`, `register`."""
+"""From a name or a path to data: `load`, `load_arrays`, `info`, `splits`, `names`, `register`."""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from tfp_realnvp.datasets import array_files, digits, image_files, tfds_source, toys
 from tfp_realnvp.datasets.base import (
+    SPLITS,
     Arrays,
     DatasetError,
     DatasetInfo,
@@ -47,6 +48,7 @@ def register(
     arrays: Callable[[str, PathLike | None], Arrays],
     *,
     info: DatasetInfo | None = None,
+    splits: Sequence[str] = SPLITS,
 ) -> None:
     """Adds a data set by name, or replaces one.
 
@@ -55,9 +57,10 @@ def register(
         arrays: `arrays(split, data_dir)` gives `(x, labels)`: uint8 images [N, H, W, C] or
             float32 vectors [N, D], and integer labels [N] or None.
         info: What it holds; found out from its training split when None.
+        splits: Those of `SPLITS` that `arrays` gives; `"train"` must be among them.
 
     Raises:
-        DatasetError: `name` is empty.
+        DatasetError: `name` is empty, or `splits` are not as they must be.
 
     Example:
         >>> import numpy as np
@@ -68,14 +71,21 @@ def register(
     """
     if not name:
         raise DatasetError("A data set needs a name that is not empty.")
+    for split in splits:
+        check_split(split)
+    if "train" not in splits:
+        raise DatasetError(f"The data set {name!r} needs a split 'train'; got {tuple(splits)}.")
+    given = tuple(split for split in SPLITS if split in splits)
 
     def describe(data_dir: PathLike | None) -> DatasetInfo:
         return info or array_files.describe(name, *_checked(name, arrays("train", data_dir)))
 
     def read(split: str, data_dir: PathLike | None) -> Arrays:
+        if split not in given:
+            raise DatasetError(f"{name} has no split {split!r}; it has {', '.join(given)}.")
         return _checked(name, arrays(split, data_dir))
 
-    _SOURCES[name] = Source(arrays=read, info=describe)
+    _SOURCES[name] = Source(arrays=read, info=describe, splits=lambda data_dir: given)
 
 
 def load(
@@ -162,6 +172,31 @@ def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> Da
         (17, 256)
     """
     return _source(name, data_dir, options).info(data_dir, **options)
+
+
+def splits(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> tuple[str, ...]:
+    """Says which splits a data set has, reading as little of it as will do.
+
+    Args:
+        name: As in `load`.
+        data_dir: As in `load`.
+        **options: As in `load`.
+
+    Returns:
+        Those of `"train"`, `"validation"` and `"test"` that it has, in this order. A file
+        with `x_train` alone, or a folder with `train` and `val`, has no `"test"`; data of
+        fewer than three examples are not cut into splits, and are all `"train"`.
+
+    Raises:
+        DatasetError: The name, an option or the data are not as they must be.
+        DatasetNotFoundError: There is no such file.
+
+    Example:
+        >>> from tfp_realnvp import datasets
+        >>> datasets.splits("digits")
+        ('train', 'validation', 'test')
+    """
+    return _source(name, data_dir, options).splits(data_dir, **options)
 
 
 def _source(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) -> Source:
