@@ -128,7 +128,7 @@ def test_faults_of_parquet_files_are_told(tmp_path):
     whole = path.read_bytes()
     for damaged in (b"", b"PAR1", whole[: len(whole) // 2], b"no parquet file"):
         write(path, damaged)
-        with pytest.raises(datasets.DatasetError, match="x.parquet cannot be read as Parquet: "):
+        with pytest.raises(datasets.DatasetError, match=r"x\.parquet cannot be read as Parquet: "):
             datasets.load_arrays(path)
 
 
@@ -136,5 +136,5 @@ def test_damaged_compression_is_told(tmp_path):
     whole = gzip.compress(b"a,b\n" + b"1,2\n" * 1000)
     for damaged in (whole[:-20], b"no gzip file"):
         path = write(tmp_path / "x.csv.gz", damaged)
-        with pytest.raises(datasets.DatasetError, match="x.csv.gz cannot be read as a table: "):
+        with pytest.raises(datasets.DatasetError, match=r"x\.csv\.gz cannot be read as a table: "):
             datasets.load_arrays(path)

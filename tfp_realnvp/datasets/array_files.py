@@ -18,7 +18,15 @@ from tfp_realnvp.datasets.array_checks import (
     described,
     event_shape,
 )
-from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetError, DatasetInfo, Source, note
+from tfp_realnvp.datasets.base import (
+    SPLITS,
+    Arrays,
+    DatasetError,
+    DatasetInfo,
+    Source,
+    note,
+    reason,
+)
 from tfp_realnvp.datasets.splitting import cut_in_order, hold_out_last_tenth
 
 SUFFIXES = (".npy", ".npz")
@@ -215,9 +223,9 @@ class _File:
         except Exception as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the system's own, which names the file
-            if "pickle" in str(error) or "Object arrays" in str(error):
-                reason = "it holds Python objects, where numbers were expected"
-            else:
-                reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it is damaged"
+            objects = "pickle" in str(error) or "Object arrays" in str(error)
+            why = (
+                "it holds Python objects, where numbers were expected" if objects else reason(error)
+            )
             where = self._at(key) if key else self._name
-            raise DatasetError(f"{where} cannot be read as arrays: {reason}.") from error
+            raise DatasetError(f"{where} cannot be read as arrays: {why}.") from error

@@ -82,6 +82,16 @@ def note(message: str) -> None:
     warnings.warn(DatasetWarning(_one_line(message)), stacklevel=1)
 
 
+def reason(error: Exception) -> str:
+    """What a library's error says, to end a sentence with.
+
+    Args:
+        error: The error.
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(" .") if lines else type(error).__name__
+
+
 def check_split(split: str) -> None:
     """Refuses a split that no data set has.
 

@@ -15,7 +15,7 @@ from tfp_realnvp.datasets.array_checks import (
     count_classes,
     described,
 )
-from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetError, DatasetInfo, Source
+from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetError, DatasetInfo, Source, reason
 from tfp_realnvp.datasets.splitting import cut_in_order
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _read_parquet(name: str, path: Path, file: BinaryIO) -> pa.Table:
     try:
         return pq.ParquetFile(file).read()
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise DatasetError(f"{name} cannot be read as Parquet: {_reason(error)}.") from error
+        raise DatasetError(f"{name} cannot be read as Parquet: {reason(error)}.") from error
 
 
 def _read_delimited(name: str, path: Path, file: BinaryIO) -> pa.Table:
@@ -122,7 +122,7 @@ def _read_delimited(name: str, path: Path, file: BinaryIO) -> pa.Table:
         )
     except (pa.ArrowException, OSError, ValueError) as error:
         if not ragged:
-            raise DatasetError(f"{name} cannot be read as a table: {_reason(error)}.") from error
+            raise DatasetError(f"{name} cannot be read as a table: {reason(error)}.") from error
         row = ragged[0]
         raise DatasetError(
             f"The number of values in row {row.number - 2} of {name} (rows count from 0, below the "
@@ -193,7 +193,3 @@ def _is_number(value: Any) -> bool:
     except (TypeError, ValueError):
         return False
     return True
-
-
-def _reason(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "it is damaged"

@@ -63,8 +63,9 @@ def _source(name: str, recipe: _Recipe) -> Source:
             found, validation = folder, recipe.validation
             return cached(
                 split,
-                lambda scratch: _split_off(
-                    tfds_build.from_idx(found, recipe.builder, scratch), validation
+                lambda scratch: (
+                    _split_off(tfds_build.from_idx(found, recipe.builder, scratch), validation),
+                    (),
                 ),
                 root=cache_root(data_dir),
                 label=name,
@@ -74,7 +75,10 @@ def _source(name: str, recipe: _Recipe) -> Source:
         prepared = tfds_build.prepare(name, recipe.builder, root, fallback=fallback)
         return cached(
             split,
-            lambda scratch: _split_off(_read_prepared(name, recipe, prepared), recipe.validation),
+            lambda scratch: (
+                _split_off(_read_prepared(name, recipe, prepared), recipe.validation),
+                (),
+            ),
             root=cache_root(data_dir),
             label=name,
             identity=[name, [file_identity(file) for file in sorted(prepared.iterdir())]],
