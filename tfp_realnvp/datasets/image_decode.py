@@ -133,6 +133,9 @@ def decode_image(
     except Image.DecompressionBombError as error:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise DatasetError(f"The image {path} has more than the {limit} pixels allowed.") from error
+    except Image.UnidentifiedImageError as error:
+        known = f"{', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
+        raise DatasetError(f"The image {path} cannot be decoded: it is no {known}.") from error
     except Exception as error:  # damage makes Pillow raise errors of many kinds
         raise DatasetError(f"The image {path} cannot be decoded: {reason(error)}.") from error
     if decoding.image_size is not None:

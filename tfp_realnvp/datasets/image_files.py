@@ -35,7 +35,7 @@ def source(name: str, path: Path) -> Source:
                     f"{name} has no folder {split} beside {' and '.join(layout.paths)}."
                 )
             if files.skipped:
-                note(f"{name}: skipped files: {files.skipped}.")
+                note(f"{name}: skipped {files.skipped}.")
             for sentence in (*files.notes, *layout.notes):
                 note(sentence)
             return cached(
@@ -85,7 +85,7 @@ def _decode(
         arrays[split] = images, layout.labels[split]
         changes += changed
     total = len(files.files)
-    notes = [f"{name}: {n} of {total} images were {how}." for how, n in sorted(changes.items())]
+    notes = [f"{name}: images {how}: {n} of {total}." for how, n in sorted(changes.items())]
     return arrays, notes
 
 

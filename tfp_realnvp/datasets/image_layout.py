@@ -69,7 +69,7 @@ def read_layout(paths: Sequence[str], name: str) -> Layout:
         outside = [path for path, parts in inner.items() if not _split_of(parts)]
         if outside:
             notes.append(
-                f"{name}: skipped {len(outside)} images outside the folders of splits (first "
+                f"{name}: skipped images outside the folders of splits ({len(outside)}, first "
                 f"{outside[0]})."
             )
         inner = {path: parts for path, parts in inner.items() if _split_of(parts)}
@@ -81,8 +81,8 @@ def read_layout(paths: Sequence[str], name: str) -> Layout:
     loose = [path for path, parts in inner.items() if len(parts) == 1]
     if 0 < len(loose) < len(inner):
         notes.append(
-            f"{name}: there are no labels, for {len(loose)} of {len(inner)} images are in no "
-            f"folder of a class (first {loose[0]})."
+            f"{name}: there are no labels, for some images are in no folder of a class "
+            f"({len(loose)} of {len(inner)}, first {loose[0]})."
         )
     number = {label: index for index, label in enumerate(classes)}
     label_of = {path: number[parts[0]] for path, parts in inner.items()} if classes else None

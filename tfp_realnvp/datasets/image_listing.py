@@ -21,29 +21,29 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 class Skipped:
-    """Counts the files that are left out, by the reason."""
+    """Counts the files that are left out, by what they are."""
 
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._first: dict[str, str] = {}
 
-    def add(self, reason: str, path: str) -> None:
+    def add(self, what: str, path: str) -> None:
         """Counts a file.
 
         Args:
-            reason: What it is, as in "2 hidden".
+            what: What it is, in the plural.
             path: Its path.
         """
-        self._counts[reason] += 1
-        self._first.setdefault(reason, path)
+        self._counts[what] += 1
+        self._first.setdefault(what, path)
 
     def __bool__(self) -> bool:
         return bool(self._counts)
 
     def __str__(self) -> str:
         return ", ".join(
-            f"{count} {reason} (first {self._first[reason]})"
-            for reason, count in sorted(self._counts.items())
+            f"{what} ({count}, first {self._first[what]})"
+            for what, count in sorted(self._counts.items())
         )
 
 
@@ -73,9 +73,9 @@ class Listing:
         """
         is_image = path.lower().endswith(SUFFIXES)
         if not is_image:
-            self.skipped.add("of other types", path)
+            self.skipped.add("files of other types", path)
         elif any(part.startswith((".", "__MACOSX")) for part in path.split("/")):
-            self.skipped.add("hidden", path)
+            self.skipped.add("hidden files", path)
         else:
             return True
         return False
@@ -165,9 +165,9 @@ def _take(
         return
     inode = _inode(status)
     if not stat.S_ISREG(status.st_mode):
-        listing.skipped.add("no regular files", relative)
+        listing.skipped.add("special files", relative)
     elif inode in seen:
-        listing.skipped.add("other names of files taken already", relative)
+        listing.skipped.add("other names of the same files", relative)
     else:
         seen.add(inode)
         listing.files[relative] = [status.st_size, status.st_mtime_ns]
@@ -197,12 +197,12 @@ def _list_zip(name: str, path: Path, archive: zipfile.ZipFile) -> Listing:
         if member.flag_bits & 1:
             raise DatasetError(f"{name} is encrypted: unpack it, or give a zip without a password.")
         if inner in members:
-            listing.skipped.add("of a name that comes again", inner)
+            listing.skipped.add("files of a name that comes again", inner)
         backslashes += "\\" in member.filename
         members[inner] = member
         listing.files[inner] = [member.file_size, member.CRC]
     if backslashes:
-        listing.notes.append(f"{name}: backslashes in {backslashes} names were read as slashes.")
+        listing.notes.append(f"{name}: names with backslashes read as slashes: {backslashes}.")
     return listing
 
 
