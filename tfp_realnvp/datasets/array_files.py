@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -206,6 +207,11 @@ class _File:
                 else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = read(stream)
+            held = self._arrays.zip.getinfo(f"{key}.npy").file_size - stream.tell()
+            if not dtype.hasobject and math.prod(shape) * dtype.itemsize != held:
+                raise ValueError(
+                    f"its shape {list(shape)} is not that of the {held} bytes it holds"
+                )
         return shape, dtype
 
     def _read(self, key: str) -> np.ndarray:

@@ -1,8 +1,10 @@
 """What every source of data shares: its description, its arrays, its errors."""
 
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -80,6 +82,21 @@ def note(message: str) -> None:
         message: One sentence, with the counts.
     """
     warnings.warn(DatasetWarning(_one_line(message)), stacklevel=1)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with the home folder in the place of `~`.
+
+    Args:
+        path: The path.
+
+    Raises:
+        DatasetError: The user that it names has none.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DatasetError(f"There is no home folder for the ~ in {os.fspath(path)}.") from error
 
 
 def reason(error: Exception) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfp_realnvp.datasets.base import Arrays, DatasetError, note
+from tfp_realnvp.datasets.base import Arrays, DatasetError, expanded, note
 
 _FOLDER = "tfp_realnvp"
 # Part of every key: raise it when what is stored, or how it is decoded, changes.
@@ -47,10 +47,11 @@ def cache_root(data_dir: str | os.PathLike[str] | None) -> Path:
         "~/.cache",
     ]
     for candidate in candidates:
-        if candidate and is_writable(path := Path(candidate).expanduser()):
-            root = path / _FOLDER
-            if _is_own(root):
-                return root
+        if candidate:
+            with contextlib.suppress(DatasetError):  # there is no home folder
+                folder = expanded(candidate)
+                if is_writable(folder) and _is_own(folder / _FOLDER):
+                    return folder / _FOLDER
     root = Path(tempfile.gettempdir()) / f"{_FOLDER}-{os.getuid() if hasattr(os, 'getuid') else 0}"
     if not _is_own(root):
         raise DatasetError(

@@ -6,7 +6,6 @@ import difflib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfp_realnvp.datasets import array_files, digits, image_files, tables, tfds_source, toys
@@ -19,6 +18,7 @@ from tfp_realnvp.datasets.base import (
     DatasetNotFoundError,
     Source,
     check_split,
+    expanded,
 )
 
 if TYPE_CHECKING:
@@ -227,9 +227,9 @@ def _source(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) 
 
 
 def _path_source(text: str, data_dir: PathLike | None) -> Source:
-    path = Path(text).expanduser()
+    path = expanded(text)
     if data_dir is not None and not path.exists():
-        path = Path(data_dir).expanduser() / path
+        path = expanded(data_dir) / path
     file = path.name.lower()
     if text and (path.is_dir() or (file.endswith(_ZIP) and path.is_file())):
         return image_files.source(text, path)
