@@ -176,8 +176,8 @@ def _convert(
     channels = decoding.channels or channels or (1 if mode in _GREY_MODES else 3)
     # Asked before the pixels are loaded, upon which TIFF files are turned.
     turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
-    image = ImageOps.exif_transpose(image)
     if turned:
+        image = ImageOps.exif_transpose(image)
         changed.append("turned as their EXIF orientation says")
     if is_mpo:
         changed.append("taken as the first of several pictures in their files")
