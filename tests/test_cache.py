@@ -19,7 +19,7 @@ def load(root, *, notes=(), split="train", builds=None):
             builds.append(scratch)
         return {"train": (X, LABELS), "test": (X[:1], None)}, notes
 
-    return cached(split, build, root=root, label="pets" * 100, identity=["pets"])
+    return cached(split, build, root=root, name="pets", label="pets" * 100, identity=["pets"])
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def test_splits_and_labels_come_back(tmp_path):
 
 def test_any_flipped_byte_is_noticed(tmp_path):
     with pytest.warns(DatasetWarning):
-        load(tmp_path, notes=["pets: 1 image was turned."])
+        load(tmp_path, notes=["images turned: 1 of 2"])
     (file,) = tmp_path.glob("*/train.npz")
     whole = file.read_bytes()
     for place in range(len(whole)):
@@ -53,7 +53,7 @@ def test_any_flipped_byte_is_noticed(tmp_path):
         (x, labels), notes = found  # the byte says nothing, as a time or an attribute
         np.testing.assert_array_equal(x, X)
         np.testing.assert_array_equal(labels, LABELS)
-        assert notes == ["pets: 1 image was turned."]
+        assert notes == ["images turned: 1 of 2"]
 
 
 def test_what_is_damaged_is_built_anew(tmp_path):
@@ -72,8 +72,8 @@ def test_what_is_damaged_is_built_anew(tmp_path):
 
 def test_notes_are_said_from_the_cache_too(tmp_path):
     for _ in range(2):
-        with pytest.warns(DatasetWarning, match=r"^pets: 1 image was turned\.$"):
-            load(tmp_path, notes=["pets: 1 image was turned."])
+        with pytest.warns(DatasetWarning, match=r"^pets: images turned: 1 of 2\.$"):
+            load(tmp_path, notes=["images turned: 1 of 2"])
 
 
 def test_the_folder_is_the_users_alone(tmp_path):

@@ -100,6 +100,7 @@ def cached(
     build: Callable[[Path], tuple[Mapping[str, Arrays], Sequence[str]]],
     *,
     root: Path,
+    name: str,
     label: str,
     identity: Any,
 ) -> Arrays:
@@ -111,9 +112,10 @@ def cached(
 
     Args:
         split: The split to hand back.
-        build: `build(scratch)` makes all splits, and sentences that every load has to say of
-            them; `scratch` is an empty folder to work in.
+        build: `build(scratch)` makes all splits, and what every load has to say of them;
+            `scratch` is an empty folder to work in.
         root: Folder of the cache.
+        name: What the user called the data set, to say it of.
         label: A readable beginning for the entry's name.
         identity: What the arrays depend on, as JSON can hold it.
 
@@ -140,8 +142,8 @@ def cached(
                 (scratch / "ready").rename(entry)
         found = arrays[split], notes
     pair, notes = found
-    for sentence in notes:
-        note(sentence)
+    for text in notes:
+        note(f"{name}: {text}.")
     return pair
 
 

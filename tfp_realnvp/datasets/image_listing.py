@@ -152,10 +152,13 @@ def _walk(
             folders.clear()
             continue
         seen.add(inode)
-        links += [here / name for name in (*folders, *files) if (here / name).is_symlink()]
-        for path in sorted(here / name for name in files):
-            if not path.is_symlink():
-                yield path, path.stat()
+        links += [path for name in folders if (path := here / name).is_symlink()]
+        for name in sorted(files):
+            status = (here / name).lstat()
+            if stat.S_ISLNK(status.st_mode):
+                links.append(here / name)
+            else:
+                yield here / name, status
 
 
 def _take(
