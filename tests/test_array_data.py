@@ -220,7 +220,8 @@ def test_paths_that_lead_nowhere_are_told(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
     np.save(tmp_path / "x.npy", np.ones((20, 3)))
-    assert datasets.info("~/x.npy").event_shape == (3,)
+    for name in ("~/x.npy", b"x.npy", Path("x.npy")):
+        assert datasets.info(name).event_shape == (3,)
     (tmp_path / "folder.npz").mkdir()
     (tmp_path / "notes.txt").touch()
     cases = {

@@ -219,7 +219,7 @@ def splits(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> 
 
 
 def _source(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) -> Source:
-    text = os.fspath(name)
+    text = os.fsdecode(name)
     source = _SOURCES.get(text) or _path_source(text, data_dir)
     unknown = sorted(set(options) - source.options)
     if unknown:
