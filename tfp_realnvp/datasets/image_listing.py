@@ -72,13 +72,12 @@ class Listing:
             path: Relative path with forward slashes.
         """
         is_image = path.lower().endswith(SUFFIXES)
-        if not is_image:
+        is_hidden = any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
+        if is_image and is_hidden:
+            self.skipped.add("hidden images", path)
+        elif not is_image and not is_hidden:
             self.skipped.add("files of other types", path)
-        elif any(part.startswith((".", "__MACOSX")) for part in path.split("/")):
-            self.skipped.add("hidden files", path)
-        else:
-            return True
-        return False
+        return is_image and not is_hidden
 
 
 @contextmanager
@@ -184,7 +183,7 @@ def _list_zip(name: str, path: Path, archive: zipfile.ZipFile) -> Listing:
             return archive.read(members[inner])
         except Exception as error:  # damage makes zipfile raise errors of many kinds
             raise DatasetError(
-                f"The file {inner} in {name} is damaged: {reason(error)}."
+                f"The file {inner} in {name} cannot be read: {reason(error)}."
             ) from error
 
     listing = Listing(file_identity(path), read)
