@@ -109,3 +109,15 @@ def test_a_folder_of_others_is_not_used(tmp_path, monkeypatch, whose):
         other = cache_root(None)
     assert other not in (root, root.resolve()) and other.stat().st_mode & 0o077 == 0
     np.testing.assert_array_equal(load(other)[0], X)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_passed_over(tmp_path):
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0)
+    if os.geteuid() == 0:  # root may look into everything
+        os.seteuid(65_534)
+    try:
+        assert shut not in cache_root(shut / "data").parents
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)

@@ -76,8 +76,11 @@ def is_writable(folder: Path) -> bool:
         folder: The folder; one that is not there yet counts by its nearest parent.
     """
     folder = folder.absolute()
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    try:
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+    except PermissionError:  # a parent may not even be looked into
+        return False
     return folder.is_dir() and os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
 
 
