@@ -151,11 +151,12 @@ def auroc(ordinary: Any, strange: Any) -> float:
         >>> nvp.auroc([1.0, 2.0, 3.0], [2.0, 4.0])
         0.75
     """
-    ordinary, strange = np.sort(np.ravel(ordinary)), np.ravel(strange)
+    ordinary, strange = (np.ravel(np.asarray(x, np.float64)) for x in (ordinary, strange))
     if not (ordinary.size and strange.size):
         raise ValueError("AUROC needs scores of both kinds.")
     if np.isnan(ordinary).any() or np.isnan(strange).any():
         raise ValueError("AUROC needs scores, got NaN.")
+    ordinary = np.sort(ordinary)
     # Of the ordinary ones, how many lie below each strange one, and how many at most there.
     below, up_to = (np.searchsorted(ordinary, strange, side) for side in ("left", "right"))
     return float((below + up_to).mean() / (2 * ordinary.size))

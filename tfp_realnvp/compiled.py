@@ -11,10 +11,9 @@ import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.checks import check_data, check_labels
-from tfp_realnvp.context import Context
+from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.latents import temperatures
-from tfp_realnvp.seeds import stateless_seed
 
 
 class Compiled:
@@ -100,13 +99,9 @@ class Compiled:
                 scale, or another seed.
         """
         if seed is None:
-            seed = np.random.default_rng().integers(2**63)
+            seed = np.random.default_rng().integers(2**62)
         scales = np.broadcast_to(temperatures(self._dist, temperature), self._dist.event_shape)
-        return self._sample(
-            tf.constant(stateless_seed("Compiled.sample", seed)),
-            tf.constant(scales),
-            self._labels(labels),
-        ).numpy()
+        return self._sample(stateless_seed(seed), tf.constant(scales), self._labels(labels)).numpy()
 
     def _labels(self, labels):
         check_labels(labels, self._dist.num_classes, self._num, name=self._dist.name)

@@ -11,9 +11,8 @@ import tensorflow as tf
 from tfp_realnvp import arguments
 from tfp_realnvp.checks import check_data, check_event_shape, check_labels
 from tfp_realnvp.chunks import map_chunks, rows_of_chunk
-from tfp_realnvp.context import Context
+from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.seeds import stateless_seed
 from tfp_realnvp.tracing import traced
 
 ROWS_AT_ONCE = 256
@@ -274,18 +273,16 @@ def draw(dist: Flow, owner: str, num: int, seed: Any) -> np.ndarray:
 
     Args:
         dist: a flow.
-        owner: who was given the arguments, for the messages.
+        owner: who was given the number, for the message.
         num: number of latent vectors.
         seed: see `sample`.
     """
     if arguments.whole(owner, "num", num, least=0) >= 2**31:
         raise ValueError(f"{owner} needs num to be below 2^31, got {num}.")
-    if seed is not None:
-        seed = tf.constant(stateless_seed(owner, seed))
     graph = traced(
         dist, "latents", lambda dist, num, seed: dist.distribution.sample(num, seed=seed)
     )
-    return graph(tf.constant(num), seed).numpy()
+    return graph(tf.constant(num), stateless_seed(seed)).numpy()
 
 
 def _latents(dist: Flow, latents: Any) -> np.ndarray:

@@ -13,9 +13,8 @@ import tensorflow as tf
 from tfp_realnvp import arguments
 from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.chunks import map_chunks, rows_of_chunk
-from tfp_realnvp.context import Context
+from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.seeds import draw_of, stateless_seed
 from tfp_realnvp.tracing import traced
 
 # Examples evaluated at once; bounds memory.
@@ -175,6 +174,23 @@ def _check_samples(count: Any) -> int:
     return arguments.whole("A likelihood", "num_importance_samples", count)
 
 
+def noise_seeds(seed: Any) -> Callable[[int], tf.Tensor]:
+    """Returns the stateless seed of each draw of noise, which is counted in its second number.
+
+    Args:
+        seed: an int s, for the draws `(s, 0)`, `(s, 1)` and so on, or the seed of the first draw.
+
+    Raises:
+        ValueError: something else.
+    """
+    given = stateless_seed(seed)
+    if given is None:
+        raise ValueError("Draws of noise are counted from a seed, an int or two, got None.")
+    words = given.numpy().astype(np.int64)
+    first = words if np.ndim(seed) else words[::-1]
+    return lambda index: tf.constant((first + np.array([0, index])).astype(np.int32))
+
+
 def _require_images(dist: Flow) -> None:
     if dist.levels is None:
         raise ValueError(f"Bits per dimension are of integer images; {dist.name} has vectors.")
@@ -197,15 +213,14 @@ def _noise_draws(
     labels = None if labels is None else np.broadcast_to(np.asarray(labels), [len(data)])
     evaluate = traced(dist, "log_prob", _log_prob)
     chunk = arguments.whole("A likelihood", "rows_at_once", rows_at_once)
-    first = stateless_seed("A likelihood", seed, noise=True)
+    seeds = noise_seeds(seed)
 
     def draws(start: int) -> Iterator[np.ndarray]:
         rows = tf.convert_to_tensor(data[start : start + chunk])
         chunk_labels = None if labels is None else labels[start : start + chunk]
 
         def draw(k: int) -> np.ndarray:
-            noise_seed = tf.constant(draw_of(first, start * count + k))
-            result = evaluate(rows, noise_seed, chunk_labels).numpy()
+            result = evaluate(rows, seeds(start * count + k), chunk_labels).numpy()
             if progress is not None:
                 progress(len(result))
             return result

@@ -17,10 +17,9 @@ from ai_edge_litert.interpreter import Interpreter
 from tfp_realnvp import arguments
 from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.conditioners.convolution import undivided
-from tfp_realnvp.context import Context
+from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.latents import draw, pixel_dtype, temperatures
-from tfp_realnvp.seeds import stateless_seed
 
 
 class Lite:
@@ -73,14 +72,13 @@ class Lite:
         Args:
             data: `[num, *event]` images (integers) or vectors.
             labels: `[num]`, or one for all, for class-conditional flows.
-            seed: a stateless int32 `[2]` seed of the noise, or an int s for `(s, 0)`; None draws
-                fresh noise, which takes less time.
+            seed: an int or a stateless int32 `[2]` seed of the noise; None draws fresh noise,
+                which takes less time.
 
         Raises:
             ValueError: bad data, labels or seed, or another number of them.
         """
-        if seed is not None:
-            seed = stateless_seed("Lite.log_prob", seed, noise=True)
+        seed = stateless_seed(seed)
         dist, data = self._dist, np.asarray(data)
         check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
         if len(data) != self._num:

@@ -12,10 +12,8 @@ from tfp_realnvp.bijectors import Logit
 from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.context import Context, Scope
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.seeds import draw_of, stateless_seed
+from tfp_realnvp.likelihood import ROWS_AT_ONCE, noise_seeds
 from tfp_realnvp.tracing import traced
-
-ROWS_AT_ONCE = 256
 
 
 def dequantization_noise(
@@ -40,7 +38,7 @@ def dequantization_noise(
     if dist.levels is None:
         raise ValueError(f"Only integer images are dequantized; {dist.name} has vectors.")
     arguments.whole("dequantization_noise", "rows_at_once", rows_at_once)
-    first = stateless_seed("dequantization_noise", seed, noise=True)
+    seeds = noise_seeds(seed)
     images = np.asarray(images)
     check_data(images, tuple(dist.event_shape), dist.levels, name=dist.name)
     check_labels(labels, dist.num_classes, len(images), name=dist.name)
@@ -50,8 +48,7 @@ def dequantization_noise(
     for start in range(0, len(images), rows_at_once):
         rows = slice(start, start + rows_at_once)
         chunk_labels = None if labels is None else labels[rows]
-        noise_seed = tf.constant(draw_of(first, start))
-        parts.append(draw(images[rows], noise_seed, chunk_labels).numpy())
+        parts.append(draw(images[rows], seeds(start), chunk_labels).numpy())
     return np.concatenate(parts)
 
 

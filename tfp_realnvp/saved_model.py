@@ -51,6 +51,7 @@ def export(
         The directory.
 
     Raises:
+        TypeError: not a flow.
         ValueError: the directory holds something, or is a file; a number below 1.
         OSError: it cannot be written; nothing half-written is left.
 
@@ -60,6 +61,7 @@ def export(
         >>> sorted(tf.saved_model.load(str(path)).signatures)
         ['decode', 'encode', 'log_prob', 'sample', 'serving_default']
     """
+    arguments.instance("export", "dist", dist, Flow)
     arguments.whole("export", "num_importance_samples", num_importance_samples)
     if batch_size is not None:
         arguments.whole("export", "batch_size", batch_size)

@@ -1,7 +1,7 @@
 """The signatures of a SavedModel: graphs of a flow that check all that they are given.
 
-TensorFlow takes a tensor of another shape for a signature's input silently, and broadcasts it: every
-input's shape, count and values are asserted inside the graph.
+TensorFlow takes a tensor of another shape for a signature's input silently, and broadcasts it: the
+shape, count and values of every input are asserted inside the graph.
 """
 
 from __future__ import annotations
@@ -40,7 +40,8 @@ def signatures(
     Returns:
         Concrete functions by name.
     """
-    images = dist.levels is not None
+    levels, num_classes = dist.levels, dist.num_classes
+    images = levels is not None
     name = "images" if images else "x"
     latent_size = sum(dist.latent_sizes)
 
@@ -53,14 +54,14 @@ def signatures(
     seed_spec = spec("seed", [2], tf.int32)
 
     def over_rows(key: str, function: Callable[..., dict], rows: tf.Tensor, labels: Any) -> dict:
-        if labels is not None:
-            labels = asserted_labels(_one_each(labels, tf.shape(rows)[0]), dist.num_classes)
+        if num_classes is not None:
+            labels = asserted_labels(_one_each(labels, tf.shape(rows)[0]), num_classes)
         if rows.shape[0] is not None:
             return function(rows, labels)
         return _of_any_count(function, rows, labels, one_apart=images and key in ONE_APART)
 
     def checked(data: tf.Tensor) -> tf.Tensor:
-        return asserted_pixels(data, dist.levels) if images else _finite(data, name)
+        return _finite(data, name) if levels is None else asserted_pixels(data, levels)
 
     def serving_default(labels=None, **data):
         def likelihood(rows, labels):
@@ -134,7 +135,7 @@ def signatures(
     ]
     graphs = {}
     for function, inputs, count in described:
-        if dist.num_classes is not None:
+        if num_classes is not None:
             inputs = {**inputs, **spec("labels", [count], tf.int32)}
         whole = contextlib.nullcontext() if count is None else undivided()
         with whole:
