@@ -98,6 +98,50 @@ class MomentsOfData:
         return self._squares / max(self.count, 1)
 
 
+def mean_and_log_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the mean and the logarithm of the standard deviation of each channel, in float64.
+
+    A channel counts as constant, with a standard deviation of 1, where its own is below the
+    rounding of its mean in the dtype of the values, or below the least normal number.
+
+    Args:
+        values: finite numbers `[N, ..., C]`, N at least 1.
+
+    Returns:
+        Means and logarithms, each `[C]`.
+
+    Raises:
+        ValueError: a spread whose reciprocal is below the least normal number.
+
+    Example:
+        >>> import numpy as np
+        >>> from tfp_realnvp.moments import mean_and_log_std
+        >>> mean, log_std = mean_and_log_std(np.array([[1e-30, 7.0], [3e-30, 7.0]], "float32"))
+        >>> mean.tolist()[1], np.exp(log_std).round(33).tolist()
+        (7.0, [0.0, 1.0])
+    """
+    limits = np.finfo(values.dtype)
+    flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
+    # In units of the greatest value, a power of two, so that no square over- or underflows.
+    exponent = np.frexp(np.abs(flat).max(0))[1]
+    flat = np.ldexp(flat, -exponent)
+    # From the first value on: the deviations of a constant are 0, whatever its mean is rounded to.
+    deviation = flat - flat[0]
+    mean = flat[0] + deviation.mean(0)
+    std = deviation.std(0)
+    with np.errstate(divide="ignore"):
+        log_std = np.log(std) + exponent * np.log(2.0)
+    varies = (std > float(limits.eps) * np.abs(mean)) & (log_std >= np.log(float(limits.tiny)))
+    log_std = np.where(varies, log_std, 0.0)
+    most = -np.log(float(limits.tiny))
+    if (log_std > most).any():
+        raise ValueError(
+            f"Data that are standardized in {values.dtype} have a standard deviation of at most "
+            f"{np.exp(most):.2g}, got {np.exp(log_std.max()):.2g}: change their unit."
+        )
+    return np.ldexp(mean, exponent), log_std
+
+
 def _wide(x: tf.Tensor) -> tf.DType:
     return x.dtype if x.dtype.size >= 4 else tf.float32
 
