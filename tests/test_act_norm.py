@@ -1,4 +1,4 @@
-"""ActNorm and Standardize start from data, once, in any unit; invertible convolutions keep their signs."""
+"""ActNorm and Standardize start from data, once, in any unit; convolutions keep their signs."""
 
 import keras
 import numpy as np

@@ -24,13 +24,21 @@ class RunningMoments:
         self.mean, self.variance, self.momentum = mean, variance, momentum
         #: Where `observe` sends what passes, while statistics are re-estimated.
         self.recorder: MomentsOfData | None = None
+        #: A snapshot that stands for the variables, which then stay as they are.
+        self.replayed: tuple[tf.Tensor, tf.Tensor] | None = None
+
+    def snapshot(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the running moments of now, in the variables' dtype."""
+        if self.replayed is not None:
+            return self.replayed
+        return tf.convert_to_tensor(self.mean.value), tf.convert_to_tensor(self.variance.value)
 
     def of_running(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the running moments, in a dtype of at least 32 bits that suits `x`."""
         if self.recorder is not None:
             self.recorder.add(x.numpy())
-        dtype = _wide(x)
-        return tf.cast(self.mean.value, dtype), tf.cast(self.variance.value, dtype)
+        mean, variance = self.snapshot()
+        return tf.cast(mean, _wide(x)), tf.cast(variance, _wide(x))
 
     def of_batch(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the moments of `[N, ..., C]` over all axes but the last, and all replicas."""
@@ -50,10 +58,12 @@ class RunningMoments:
             The running moments after the step; gradients flow into the batch's share of them.
         """
         keep = self.momentum
-        mean = keep * tf.cast(self.mean.value, mean.dtype) + (1 - keep) * mean
-        variance = keep * tf.cast(self.variance.value, variance.dtype) + (1 - keep) * variance
-        self.mean.assign(tf.stop_gradient(mean))
-        self.variance.assign(tf.stop_gradient(variance))
+        old_mean, old_variance = self.snapshot()
+        mean = keep * tf.cast(old_mean, mean.dtype) + (1 - keep) * mean
+        variance = keep * tf.cast(old_variance, variance.dtype) + (1 - keep) * variance
+        if self.replayed is None:
+            self.mean.assign(tf.stop_gradient(mean))
+            self.variance.assign(tf.stop_gradient(variance))
         return mean, variance
 
     def set(self, moments: MomentsOfData) -> None:

@@ -66,6 +66,9 @@ class Composition(FlowBijector):
         )
         self.bijectors = bijectors
 
+    #: The members are recomputed one by one.
+    recomputable = False
+
     @property
     def is_surjective(self) -> bool:
         """Whether any member is."""
@@ -126,7 +129,7 @@ class Composition(FlowBijector):
         total = None
         for run in self._runs():
             bijector = run[0]
-            if len(run) > 1:
+            if self._scope.recompute and is_recomputable(bijector):
                 y, log_det = inverse_recomputing(run, y, context)
             elif isinstance(bijector, FlowBijector):
                 y, log_det = bijector._inverse_and_log_det(y, context)
@@ -138,7 +141,7 @@ class Composition(FlowBijector):
         return y, total
 
     def _runs(self) -> list[list[Any]]:
-        """Returns the members one by one, but runs of couplings to recompute together."""
+        """Returns the members one by one, but runs of those to recompute together."""
         if not self._scope.recompute:
             return [[bijector] for bijector in self.bijectors]
         runs: list[list[Any]] = []
