@@ -43,7 +43,7 @@ def test_fit_learns_the_same_to_rounding_where_there_is_no_noise(shards):
     ends, losses = [], []
     for microbatch in (None, 7):
         dist = nvp.flows.build(
-            "realnvp", (3,), couplings=1, width=8, seed=0, num_classes=4, dtype="float64"
+            "realnvp", (3,), couplings=1, widths=(8,), seed=0, num_classes=4, dtype="float64"
         )
         model = nvp.FlowModel(dist)
         model.compile(keras.optimizers.SGD(1e-2), shards=shards, microbatch=microbatch)
@@ -92,6 +92,6 @@ def test_statistics_of_whole_batches_take_no_microbatch():
 
 @pytest.mark.parametrize("microbatch", [0, 1.5])
 def test_bad_numbers(microbatch):
-    model = nvp.FlowModel(nvp.flows.build("realnvp", (2,), couplings=1, width=4))
+    model = nvp.FlowModel(nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,)))
     with pytest.raises(ValueError, match=f"a whole number of at least 1, got {microbatch}"):
         model.compile(microbatch=microbatch)

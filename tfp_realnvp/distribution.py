@@ -15,6 +15,7 @@ from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
+from tfp_realnvp.bijectors.recomputation import check_recomputation
 from tfp_realnvp.checks import check_data, check_labels, check_pixels, labels_of_rows
 from tfp_realnvp.context import Context, Scope, stateless_seed
 from tfp_realnvp.keras_caller import check_caller_holds
@@ -49,13 +50,14 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         conditioner_dtype: Keras dtype policy of the conditioners, such as `"mixed_bfloat16"`;
             None for `dtype`.
         num_classes: number of classes of a class-conditional flow, or None.
-        recompute: whether the gradient of `log_prob` recomputes the couplings' activations from
-            their outputs instead of keeping them: less memory, and one more run of every
-            conditioner in a training step.
+        recompute: whether the gradient of `log_prob` runs the members again, one by one, instead of
+            keeping their activations: less memory, and one more run of every conditioner in a
+            training step.
         name: name of the distribution.
 
     Raises:
-        ValueError: the bijectors do not fit the event shape, or an argument out of range.
+        ValueError: the bijectors do not fit the event shape, an argument out of range, or nothing
+            to recompute.
 
     Example:
         >>> import tfp_realnvp as nvp
@@ -103,6 +105,8 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
                 f"{name} is to be conditional on {num_classes} classes, but none of its bijectors "
                 "sees labels: it needs a conditioner."
             )
+        if recompute:
+            check_recomputation(bijector, name=name)
         base = standard_normal(math.prod(shape), dtype)
         super().__init__(distribution=base, bijector=bijector, parameters=parameters, name=name)
         self._seed = seed

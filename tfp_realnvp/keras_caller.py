@@ -29,6 +29,6 @@ def check_caller_holds(layers: Iterable[keras.layers.Layer], *, name: str) -> No
     if all(id(variable) in held for layer in layers for variable in layer.trainable_variables):
         return
     raise ValueError(
-        f"{type(caller).__name__} calls {name}, but Keras finds no variables of it there, and would "
-        f"neither train nor save them: make nvp.FlowModel({name}) an attribute."
+        f"{type(caller).__name__} calls {name}, but Keras finds no variables of it there, and "
+        f"would neither train nor save them: make nvp.FlowModel({name}) an attribute."
     )

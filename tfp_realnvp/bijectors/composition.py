@@ -57,6 +57,9 @@ class Composition(FlowBijector):
         )
         self.bijectors = members
 
+    #: The members are recomputed one by one.
+    recomputable = False
+
     @property
     def is_surjective(self) -> bool:
         """Whether any member is."""
@@ -109,7 +112,7 @@ class Composition(FlowBijector):
     def _inverse_and_log_det(self, y, context):
         total = None
         for run in self._runs():
-            if len(run) > 1:
+            if self._scope.recompute and is_recomputable(run[0]):
                 y, log_det = inverse_recomputing(run, y, context)
             else:
                 y, log_det = run[0]._inverse_and_log_det(y, context)
@@ -117,7 +120,7 @@ class Composition(FlowBijector):
         return y, total
 
     def _runs(self) -> list[list[Any]]:
-        """Returns the members one by one, but runs of couplings to recompute together."""
+        """Returns the members one by one, but runs of those to recompute together."""
         if not self._scope.recompute:
             return [[bijector] for bijector in self.bijectors]
         runs: list[list[Any]] = []

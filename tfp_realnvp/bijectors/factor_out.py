@@ -39,6 +39,9 @@ class FactorOut(FlowBijector):
         (784,)
     """
 
+    #: The members of the rest are recomputed one by one.
+    recomputable = False
+
     def __init__(self, rest: Sequence[tfp.bijectors.Bijector], *, name: str | None = None):
         super().__init__(data_ndims=3, latent_ndims=1, name=name)
         self.rest = Composition(end_flat(rest, ndims=3), ndims=3, name="rest")

@@ -58,6 +58,9 @@ class NeuralODE(FlowBijector):
         TensorShape([3, 2])
     """
 
+    #: A second run may draw another `e`, and would keep as many steps of the solver as the first.
+    recomputable = False
+
     def __init__(
         self,
         velocity: Velocity,
