@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
-import tempfile
+import shutil
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import keras
 
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.locks import folder_beside
 from tfp_realnvp.model import FlowModel
 
 BEST = "best.keras"
@@ -88,26 +91,38 @@ def load(path: str | os.PathLike[str]) -> Flow:
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path` that takes its place when the block succeeds.
 
-    When the block fails, what was at `path` stays and nothing new is left.
+    When the block fails, what was at `path` stays and nothing new is left. A link stays: what it
+    leads to is replaced. Permissions are those of the file that was there.
 
     Raises:
-        OSError: the file cannot be written, in one sentence.
+        OSError: the file cannot be written, in one sentence; also where `path` is no regular file,
+            such as a directory or a device.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        directory = tempfile.mkdtemp(prefix=".writing-", dir=path.parent)
+        target = _regular_file(path)
+        with folder_beside(target) as folder:
+            # The name is kept: writers look at its ending.
+            temporary = folder / path.name
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            if target.exists():
+                shutil.copymode(target, temporary)
+            os.replace(temporary, target)
     except OSError as error:
-        raise type(error)(error.errno, f"Cannot write {path}: {error.strerror}.") from error
-    # The name is kept: writers look at its ending.
-    temporary = Path(directory, path.name)
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"Cannot write {path}: {reason}.") from error
+
+
+def _regular_file(path: Path) -> Path:
+    """Returns what a path leads to through links, which is a regular file or not there yet."""
     try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise type(error)(error.errno, f"Cannot write {path}: {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.rmdir(directory)
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return Path(os.path.realpath(path))
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a directory")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return Path(os.path.realpath(path))

@@ -92,7 +92,8 @@ def _module(command: str):
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
+        return ": ".join([error.strerror, *paths])
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 
