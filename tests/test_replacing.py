@@ -1,7 +1,6 @@
 """Files are replaced whole or not at all, and nothing else is; no leftovers stay."""
 
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -35,11 +34,9 @@ def test_replacing_is_all_or_nothing(tmp_path):
 
 def test_what_is_no_regular_file_is_never_replaced(tmp_path):
     os.mkfifo(tmp_path / "pipe")
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(tmp_path / "socket"))
     (tmp_path / "device").symlink_to(os.devnull)
     (tmp_path / "folder").mkdir()
-    for name in ("pipe", "socket", "device"):
+    for name in ("pipe", "device"):
         mode = (tmp_path / name).stat().st_mode
         with (
             pytest.raises(OSError, match=f"Cannot write .*{name}: it is no regular file"),
@@ -53,7 +50,7 @@ def test_what_is_no_regular_file_is_never_replaced(tmp_path):
     ):
         pass
     assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
-    assert names(tmp_path) == ["device", "folder", "pipe", "socket"]
+    assert names(tmp_path) == ["device", "folder", "pipe"]
 
 
 @pytest.mark.parametrize("there", [True, False])
@@ -73,7 +70,7 @@ def test_a_link_stays_and_what_it_leads_to_is_written(tmp_path, there):
 def test_a_link_to_itself_is_told(tmp_path):
     (tmp_path / "loop").symlink_to(tmp_path / "loop")
     with (
-        pytest.raises(OSError, match="Cannot write .*loop: Too many levels"),
+        pytest.raises(OSError, match=r"Cannot write .*loop: Too many levels"),
         replacing(tmp_path / "loop"),
     ):
         pass
