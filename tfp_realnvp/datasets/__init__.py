@@ -27,6 +27,7 @@ from tfp_realnvp.datasets.base import (
     DatasetError,
     DatasetInfo,
     DatasetNotFoundError,
+    DatasetWarning,
 )
 from tfp_realnvp.datasets.batches import batches
 from tfp_realnvp.datasets.registry import info, load, load_arrays, names, register, splits
@@ -36,6 +37,7 @@ __all__ = [
     "DatasetError",
     "DatasetInfo",
     "DatasetNotFoundError",
+    "DatasetWarning",
     "batches",
     "info",
     "load",

@@ -1,7 +1,10 @@
 """What every source of data shares: its description, its arrays, its errors."""
 
+import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,11 +17,18 @@ Arrays = tuple[np.ndarray, np.ndarray | None]
 
 
 class DatasetError(ValueError):
-    """A data set that cannot be had as asked for; the message is one sentence."""
+    """A data set that cannot be had as asked for; the message is one sentence on one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_one_line(message))
 
 
 class DatasetNotFoundError(DatasetError, FileNotFoundError):
     """Files that are needed are not there, and could not be fetched."""
+
+
+class DatasetWarning(UserWarning):
+    """Data that were had as asked for, but for what the message says was left out or changed."""
 
 
 @dataclass(frozen=True)
@@ -31,11 +41,12 @@ class DatasetInfo:
         levels: Number of values that a pixel takes, `0..levels-1`; None for vectors.
         num_classes: Number of labels; None when there are none.
         kind: `"image"` or `"vector"`.
+        columns: Names of a vector's D components, where the data name them; else None.
 
     Example:
         >>> from tfp_realnvp import datasets
-        >>> datasets.info("moons")
-        DatasetInfo(name='moons', event_shape=(2,), levels=None, num_classes=None, kind='vector')
+        >>> datasets.info("moons").event_shape, datasets.info("moons").kind
+        ((2,), 'vector')
     """
 
     name: str
@@ -43,6 +54,7 @@ class DatasetInfo:
     levels: int | None
     num_classes: int | None
     kind: Literal["image", "vector"]
+    columns: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -63,6 +75,40 @@ class Source:
     splits: Callable[..., tuple[str, ...]] = lambda data_dir, **options: SPLITS
 
 
+def note(message: str) -> None:
+    """Says what was left out or changed; Python shows each such message once.
+
+    Args:
+        message: One sentence, with the counts.
+    """
+    warnings.warn(DatasetWarning(_one_line(message)), stacklevel=1)
+
+
+def expanded(path: str | os.PathLike[str]) -> Path:
+    """A path with the home folder in the place of `~`.
+
+    Args:
+        path: The path.
+
+    Raises:
+        DatasetError: The user that it names has none.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise DatasetError(f"There is no home folder for the ~ in {os.fspath(path)}.") from error
+
+
+def reason(error: Exception) -> str:
+    """What a library's error says, to end a sentence with.
+
+    Args:
+        error: The error.
+    """
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(" .") if lines else type(error).__name__
+
+
 def check_split(split: str) -> None:
     """Refuses a split that no data set has.
 
@@ -74,3 +120,8 @@ def check_split(split: str) -> None:
     """
     if split not in SPLITS:
         raise DatasetError(f"There is no split {split!r}; the splits are {', '.join(SPLITS)}.")
+
+
+def _one_line(message: str) -> str:
+    """Names of files and columns may hold line breaks; a message does not."""
+    return "\\n".join(message.splitlines())

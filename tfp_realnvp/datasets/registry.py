@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tfp_realnvp.datasets import array_files, digits, image_files, tfds_source, toys
+from tfp_realnvp.datasets import array_files, digits, image_files, tables, tfds_source, toys
+from tfp_realnvp.datasets.array_checks import check_pair, check_shape, count_classes, described
 from tfp_realnvp.datasets.base import (
     SPLITS,
     Arrays,
@@ -19,6 +18,7 @@ from tfp_realnvp.datasets.base import (
     DatasetNotFoundError,
     Source,
     check_split,
+    expanded,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 _SOURCES: dict[str, Source] = {"digits": digits.source(), **toys.sources(), **tfds_source.sources()}
 
 PathLike = str | os.PathLike[str]
+
+_ZIP = ".zip"
+_PATHS = "a folder or a zip of images, or a .npy, .npz, .csv, .tsv or .parquet file"
 
 
 def names() -> list[str]:
@@ -56,7 +59,8 @@ def register(
         name: What to call it.
         arrays: `arrays(split, data_dir)` gives `(x, labels)`: uint8 images [N, H, W, C] or
             float32 vectors [N, D], and integer labels [N] or None.
-        info: What it holds; found out from its training split when None.
+        info: What it holds, which the arrays are checked against; found out from the training
+            split, which is read for it, when None.
         splits: Those of `SPLITS` that `arrays` gives; `"train"` must be among them.
 
     Raises:
@@ -75,15 +79,24 @@ def register(
         check_split(split)
     if "train" not in splits:
         raise DatasetError(f"The data set {name!r} needs a split 'train'; got {tuple(splits)}.")
+    if info is not None and info.levels is not None and not 2 <= info.levels <= 256:
+        raise DatasetError(f"{name!r} needs 2 to 256 levels, as uint8 holds; got {info.levels}.")
     given = tuple(split for split in SPLITS if split in splits)
 
     def describe(data_dir: PathLike | None) -> DatasetInfo:
-        return info or array_files.describe(name, *_checked(name, arrays("train", data_dir)))
+        if info is not None:
+            return info
+        x, labels = read("train", data_dir)
+        return described(name, x.shape[1:], count_classes(labels))
 
     def read(split: str, data_dir: PathLike | None) -> Arrays:
         if split not in given:
             raise DatasetError(f"{name} has no split {split!r}; it has {', '.join(given)}.")
-        return _checked(name, arrays(split, data_dir))
+        where = f"The split {split!r} of {name}"
+        x, labels = check_pair(arrays(split, data_dir), where, info=info)
+        if split != "train":
+            check_shape(x.shape[1:], describe(data_dir).event_shape, where)
+        return x, labels
 
     _SOURCES[name] = Source(arrays=read, info=describe, splits=lambda data_dir: given)
 
@@ -94,8 +107,9 @@ def load(
     """Loads a split as an unbatched `tf.data.Dataset`, in a fixed order.
 
     Args:
-        name: One of `names()`, or the path of a folder or zip of images, or of a `.npy` or
-            `.npz` file; relative paths are also looked for under `data_dir`.
+        name: One of `names()`, or the path of a folder or zip of images, or of a `.npy`,
+            `.npz`, `.csv`, `.tsv` or `.parquet` file; relative paths are also looked for under
+            `data_dir`.
         split: `"train"`, `"validation"` or `"test"`.
         data_dir: Where downloaded data sets are kept; for MNIST and Fashion-MNIST also the
             place of the four original idx.gz files, there or in a folder of that name.
@@ -148,7 +162,8 @@ def load_arrays(
         ((2000, 2), True)
     """
     check_split(split)
-    return _source(name, data_dir, options).arrays(split, data_dir, **options)
+    with _naming(name):
+        return _source(name, data_dir, options).arrays(split, data_dir, **options)
 
 
 def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> DatasetInfo:
@@ -171,7 +186,8 @@ def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> Da
         >>> datasets.info("digits").levels, datasets.info("mnist").levels
         (17, 256)
     """
-    return _source(name, data_dir, options).info(data_dir, **options)
+    with _naming(name):
+        return _source(name, data_dir, options).info(data_dir, **options)
 
 
 def splits(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> tuple[str, ...]:
@@ -196,7 +212,8 @@ def splits(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> 
         >>> datasets.splits("digits")
         ('train', 'validation', 'test')
     """
-    return _source(name, data_dir, options).splits(data_dir, **options)
+    with _naming(name):
+        return _source(name, data_dir, options).splits(data_dir, **options)
 
 
 def _source(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) -> Source:
@@ -210,31 +227,38 @@ def _source(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) 
 
 
 def _path_source(text: str, data_dir: PathLike | None) -> Source:
-    path = Path(text).expanduser()
+    path = expanded(text)
     if data_dir is not None and not path.exists():
-        path = Path(data_dir).expanduser() / path
-    suffix = path.suffix.lower()
-    if path.is_dir() or (suffix == ".zip" and path.is_file()):
+        path = expanded(data_dir) / path
+    file = path.name.lower()
+    if text and (path.is_dir() or (file.endswith(_ZIP) and path.is_file())):
         return image_files.source(text, path)
-    if suffix in array_files.SUFFIXES and path.is_file():
+    if file.endswith(array_files.SUFFIXES) and path.is_file():
         return array_files.source(text, path)
-    if path.exists():
-        raise DatasetError(
-            f"{text} is no data set: give a folder or a zip of images, or a .npy or .npz file."
-        )
-    if suffix in {".zip", *array_files.SUFFIXES} or os.sep in text:
+    if file.endswith(tables.SUFFIXES) and path.is_file():
+        return tables.source(text, path)
+    if text and path.exists():
+        what = "is no data set" if path.is_file() else "is neither a file nor a folder"
+        raise DatasetError(f"{text} {what}: give {_PATHS}.")
+    if file.endswith((_ZIP, *array_files.SUFFIXES, *tables.SUFFIXES)) or os.sep in text:
         raise DatasetNotFoundError(f"There is no file or folder {text} to load data from.")
     near = difflib.get_close_matches(text, _SOURCES, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise DatasetError(
-        f"There is no data set {text!r}{hint}; the known ones are {', '.join(names())}, and a "
-        "path to a folder or zip of images or to a .npy or .npz file works too."
+        f"There is no data set {text!r}{hint}; the known ones are {', '.join(names())}, and the "
+        f"path of {_PATHS} works too."
     )
 
 
-def _checked(name: str, arrays: Arrays) -> Arrays:
-    x, labels = arrays
-    return (
-        array_files.check_examples(np.asarray(x), name),
-        array_files.check_labels(labels, len(x), name),
-    )
+@contextmanager
+def _naming(name: PathLike) -> Iterator[None]:
+    """Says which file the system's errors are about: they keep it apart from the message."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except OSError as error:
+        kind = DatasetNotFoundError if isinstance(error, FileNotFoundError) else DatasetError
+        raise kind(
+            f"{error.filename or name} cannot be read: {error.strerror or error}."
+        ) from error
