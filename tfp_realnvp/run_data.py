@@ -62,7 +62,7 @@ def read(config: RunConfig, info: datasets.DatasetInfo, dist: Flow) -> RunData:
         check_split(dist, *checked, dataset=config.dataset, split=split)
         found[split] = checked
     assert found["train"] is not None
-    columns = getattr(info, "columns", None)
+    columns = info.columns
     return RunData(
         train=found["train"],
         validation=found["validation"],
