@@ -5,7 +5,7 @@ import os
 import numpy as np
 import pytest
 
-from tfp_realnvp.datasets import DatasetError, DatasetWarning
+from tfp_realnvp.datasets import DatasetWarning
 from tfp_realnvp.datasets import cache as cache_module
 from tfp_realnvp.datasets.cache import cache_root, cached
 
@@ -19,7 +19,7 @@ def load(root, *, notes=(), split="train", builds=None):
             builds.append(scratch)
         return {"train": (X, LABELS), "test": (X[:1], None)}, notes
 
-    return cached(split, build, root=root, label="pets" * 100, identity=["pets"])
+    return cached(split, build, root=root, name="pets", label="pets" * 100, identity=["pets"])
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +42,7 @@ def test_splits_and_labels_come_back(tmp_path):
 
 def test_any_flipped_byte_is_noticed(tmp_path):
     with pytest.warns(DatasetWarning):
-        load(tmp_path, notes=["pets: 1 image was turned."])
+        load(tmp_path, notes=["images turned: 1 of 2"])
     (file,) = tmp_path.glob("*/train.npz")
     whole = file.read_bytes()
     for place in range(len(whole)):
@@ -53,7 +53,7 @@ def test_any_flipped_byte_is_noticed(tmp_path):
         (x, labels), notes = found  # the byte says nothing, as a time or an attribute
         np.testing.assert_array_equal(x, X)
         np.testing.assert_array_equal(labels, LABELS)
-        assert notes == ["pets: 1 image was turned."]
+        assert notes == ["images turned: 1 of 2"]
 
 
 def test_what_is_damaged_is_built_anew(tmp_path):
@@ -72,8 +72,8 @@ def test_what_is_damaged_is_built_anew(tmp_path):
 
 def test_notes_are_said_from_the_cache_too(tmp_path):
     for _ in range(2):
-        with pytest.warns(DatasetWarning, match=r"^pets: 1 image was turned\.$"):
-            load(tmp_path, notes=["pets: 1 image was turned."])
+        with pytest.warns(DatasetWarning, match=r"^pets: images turned: 1 of 2\.$"):
+            load(tmp_path, notes=["images turned: 1 of 2"])
 
 
 def test_the_folder_is_the_users_alone(tmp_path):
@@ -105,5 +105,19 @@ def test_a_folder_of_others_is_not_used(tmp_path, monkeypatch, whose):
         uid = os.getuid() + 1
         root = root.rename(root.with_name(f"tfp_realnvp-{uid}"))
         monkeypatch.setattr(cache_module.os, "getuid", lambda: uid)
-    with pytest.raises(DatasetError, match=r"belongs to another user, or .* XDG_CACHE_HOME\.$"):
-        cache_root(None)
+    with pytest.warns(DatasetWarning, match=f"{root} is not used, for it belongs to another user"):
+        other = cache_root(None)
+    assert other not in (root, root.resolve()) and other.stat().st_mode & 0o077 == 0
+    np.testing.assert_array_equal(load(other)[0], X)
+
+
+def test_a_folder_that_may_not_be_looked_into_is_passed_over(tmp_path):
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0)
+    if os.geteuid() == 0:  # root may look into everything
+        os.seteuid(65_534)
+    try:
+        assert shut not in cache_root(shut / "data").parents
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)

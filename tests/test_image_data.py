@@ -94,13 +94,13 @@ def test_formats_without_loss_are_read_beside_png(folder, suffix):
 
 
 def test_other_files_are_skipped_with_counts(folder):
-    for file in ("notes.txt", "b.heic", "labels.csv", ".hidden.png", ".thumbs/c.png"):
+    for file in ("notes.txt", "b.heic", "labels.csv", ".DS_Store", ".hidden.png", ".thumbs/c.png"):
         (folder / file).parent.mkdir(exist_ok=True)
         (folder / file).write_bytes(b"something")
     for _ in range(2):  # the second time from the cache
         _, said = everything(folder)
         assert said == (
-            f"{folder}: skipped files of other types (3, first b.heic), hidden files (2, first "
+            f"{folder}: skipped files of other types (3, first b.heic), hidden images (2, first "
             ".hidden.png)."
         )
 
@@ -337,7 +337,9 @@ def test_faults_of_zips_are_told(folder, tmp_path):
     cases = {
         "x.zip is encrypted: unpack it": bytes(encrypted),
         "x.zip is damaged, or is no zip": whole[:100],
-        "The file a00.png in .*x.zip is damaged: Bad CRC-32": whole.replace(b"IDAT", b"ITAD", 1),
+        "The file a00.png in .*x.zip cannot be read: Bad CRC-32": whole.replace(
+            b"IDAT", b"ITAD", 1
+        ),
     }
     for sentence, damaged in cases.items():
         path.write_bytes(damaged)

@@ -58,6 +58,15 @@ def test_image_folders_have_the_splits_that_hold_images(tmp_path, folders, expec
     assert datasets.splits(tmp_path / "x") == expected
 
 
+def test_two_images_are_all_for_training(tmp_path):
+    for i in range(2):
+        Image.new("L", (4, 4), i).save(tmp_path / f"{i}.png")
+    assert datasets.splits(tmp_path) == ("train",)
+    assert len(datasets.load_arrays(tmp_path)[0]) == 2
+    with pytest.raises(datasets.DatasetError, match="has no examples: 2 images are too few to cut"):
+        datasets.load_arrays(tmp_path, "test")
+
+
 def test_registered_sets_have_the_splits_that_they_say():
     def arrays(split, data_dir):
         return np.zeros([5, 2], np.float32), None

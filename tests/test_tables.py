@@ -63,6 +63,9 @@ def test_columns_of_other_names_are_no_labels(tmp_path):
     path = write(tmp_path / "points.csv", "x,y\n1,2\n3,4\n5,6\n")
     info = datasets.info(path)
     assert (info.columns, info.num_classes, info.event_shape) == (("x", "y"), None, (2,))
+    path = write(tmp_path / "spaces.csv", "a , Label\n1 , 0\n3, 1\n")
+    info = datasets.info(path)
+    assert (info.columns, info.num_classes) == (("a",), 2)
     # What pandas writes of an array without names.
     path = write(tmp_path / "array.csv", "0,1,label\n1,2,0\n3,4,1\n")
     assert datasets.info(path).columns == ("0", "1")

@@ -94,7 +94,7 @@ class _File:
             check_shape(shape, self.event_shape, self._at(key))
         read = {key for pair in self._pairs.values() for key in pair}
         read |= {_LEVELS} if len(self.event_shape) > 1 else set()
-        self._unread = [member for member in members if member.removesuffix(".npy") not in read]
+        self._unread = [key for m in members if (key := m.removesuffix(".npy")) not in read]
 
     def __enter__(self) -> _File:
         return self

@@ -4,8 +4,9 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -82,6 +83,20 @@ def note(message: str) -> None:
         message: One sentence, with the counts.
     """
     warnings.warn(DatasetWarning(_one_line(message)), stacklevel=1)
+
+
+def check_integer(value: Any, name: str) -> None:
+    """Refuses what is no integer.
+
+    Args:
+        value: What came.
+        name: What it is, for the error.
+
+    Raises:
+        DatasetError: It is no integer.
+    """
+    if not isinstance(value, Integral):
+        raise DatasetError(f"{name} must be an integer; got {value!r}.")
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:

@@ -1,6 +1,7 @@
 """Decoded arrays on disk, so that only the first load of a data set is slow."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import os
@@ -27,18 +28,16 @@ _NO_LABELS = np.empty(0, np.int64)
 def cache_root(data_dir: str | os.PathLike[str] | None) -> Path:
     """The folder to keep decoded arrays in.
 
-    A folder that another user owns, or may write to, is passed over: arrays from it would be
-    the other's choice.
+    A folder that another user owns, or that others may write to, is passed over: arrays from
+    it would be the others' choice.
 
     Args:
         data_dir: The user's data folder, which is taken if it may be written to.
 
     Returns:
         A folder inside `data_dir`, else inside `$TFDS_DATA_DIR`, `$XDG_CACHE_HOME`,
-        `~/.cache` or the system's temporary folder, whichever is the first to be writable.
-
-    Raises:
-        DatasetError: Even the one in the temporary folder is another user's.
+        `~/.cache` or the system's temporary folder, whichever is the first to be writable;
+        where even the last is not the user's own, a new one that goes with the process.
     """
     candidates = [
         data_dir,
@@ -53,12 +52,18 @@ def cache_root(data_dir: str | os.PathLike[str] | None) -> Path:
                 if is_writable(folder) and _is_own(folder / _FOLDER):
                     return folder / _FOLDER
     root = Path(tempfile.gettempdir()) / f"{_FOLDER}-{os.getuid() if hasattr(os, 'getuid') else 0}"
-    if not _is_own(root):
-        raise DatasetError(
-            f"The cache folder {root} belongs to another user, or others may write to it: name one "
-            "of your own in the environment variable XDG_CACHE_HOME."
-        )
-    return root
+    if _is_own(root):
+        return root
+    note(
+        f"The cache folder {root} is not used, for it belongs to another user or others may write "
+        "to it: XDG_CACHE_HOME can name one that lasts."
+    )
+    return Path(_passing_root().name)
+
+
+@functools.cache
+def _passing_root() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix=f"{_FOLDER}-")
 
 
 def is_writable(folder: Path) -> bool:
@@ -71,8 +76,11 @@ def is_writable(folder: Path) -> bool:
         folder: The folder; one that is not there yet counts by its nearest parent.
     """
     folder = folder.absolute()
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
+    try:
+        while not folder.exists() and folder != folder.parent:
+            folder = folder.parent
+    except PermissionError:  # a parent may not even be looked into
+        return False
     return folder.is_dir() and os.access(folder, os.W_OK) and bool(folder.stat().st_mode & 0o222)
 
 
@@ -100,6 +108,7 @@ def cached(
     build: Callable[[Path], tuple[Mapping[str, Arrays], Sequence[str]]],
     *,
     root: Path,
+    name: str,
     label: str,
     identity: Any,
 ) -> Arrays:
@@ -111,9 +120,10 @@ def cached(
 
     Args:
         split: The split to hand back.
-        build: `build(scratch)` makes all splits, and sentences that every load has to say of
-            them; `scratch` is an empty folder to work in.
+        build: `build(scratch)` makes all splits, and what every load has to say of them;
+            `scratch` is an empty folder to work in.
         root: Folder of the cache.
+        name: What the user called the data set, to say it of.
         label: A readable beginning for the entry's name.
         identity: What the arrays depend on, as JSON can hold it.
 
@@ -140,8 +150,8 @@ def cached(
                 (scratch / "ready").rename(entry)
         found = arrays[split], notes
     pair, notes = found
-    for sentence in notes:
-        note(sentence)
+    for text in notes:
+        note(f"{name}: {text}.")
     return pair
 
 

@@ -30,7 +30,7 @@ _PNG_BITS = 24
 
 @dataclass(frozen=True)
 class Decoding:
-    """What may be changed of images, for it was asked for.
+    """What is done to images because it was asked for.
 
     Attributes:
         image_size: Height and width in pixels to bring all to; None keeps them as they are.
@@ -51,7 +51,7 @@ def decode_images(
     Args:
         read: Gives the bytes of a path; it is called from several threads.
         paths: The files, N of them.
-        decoding: What may be changed.
+        decoding: What was asked for.
         like: The file that decides on the shape.
 
     Returns:
@@ -113,7 +113,7 @@ def decode_image(
     Args:
         data: Its bytes.
         path: Its name, for the error.
-        decoding: What may be changed.
+        decoding: What was asked for.
         channels: 1 or 3, as the other images have; None takes what the file has.
 
     Returns:
@@ -175,9 +175,8 @@ def _convert(
     mode, is_mpo = image.mode, image.format == "MPO"
     channels = decoding.channels or channels or (1 if mode in _GREY_MODES else 3)
     # Asked before the pixels are loaded, upon which TIFF files are turned.
-    turned = image.getexif().get(_ORIENTATION, 1) in range(2, 9)
-    image = ImageOps.exif_transpose(image)
-    if turned:
+    if image.getexif().get(_ORIENTATION, 1) in range(2, 9):
+        image = ImageOps.exif_transpose(image)
         changed.append("turned as their EXIF orientation says")
     if is_mpo:
         changed.append("taken as the first of several pictures in their files")

@@ -34,14 +34,20 @@ def source(name: str, path: Path) -> Source:
                 raise DatasetError(
                     f"{name} has no folder {split} beside {' and '.join(layout.paths)}."
                 )
+            if not layout.paths[split]:
+                raise DatasetError(
+                    f"The split {split!r} of {name} has no examples: {len(files.files)} images are "
+                    "too few to cut."
+                )
             if files.skipped:
                 note(f"{name}: skipped {files.skipped}.")
             for sentence in (*files.notes, *layout.notes):
                 note(sentence)
             return cached(
                 split,
-                lambda scratch: _decode(name, files, layout, decoding),
+                lambda scratch: _decode(files, layout, decoding),
                 root=cache_root(data_dir),
+                name=name,
                 label=path.stem,
                 identity=[files.place, sorted(files.files.items()), repr(decoding)],
             )
@@ -76,7 +82,7 @@ def _laid_out(name: str, path: Path) -> Iterator[tuple[Listing, Layout]]:
 
 
 def _decode(
-    name: str, files: Listing, layout: Layout, decoding: Decoding
+    files: Listing, layout: Layout, decoding: Decoding
 ) -> tuple[dict[str, Arrays], list[str]]:
     arrays: dict[str, Arrays] = {}
     changes: Counter[str] = Counter()
@@ -85,8 +91,7 @@ def _decode(
         arrays[split] = images, layout.labels[split]
         changes += changed
     total = len(files.files)
-    notes = [f"{name}: images {how}: {n} of {total}." for how, n in sorted(changes.items())]
-    return arrays, notes
+    return arrays, [f"images {how}: {n} of {total}" for how, n in sorted(changes.items())]
 
 
 def _decoding(*, image_size: Any = None, channels: Any = None, background: Any = None) -> Decoding:

@@ -72,13 +72,12 @@ class Listing:
             path: Relative path with forward slashes.
         """
         is_image = path.lower().endswith(SUFFIXES)
-        if not is_image:
+        is_hidden = any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
+        if is_image and is_hidden:
+            self.skipped.add("hidden images", path)
+        elif not is_image and not is_hidden:
             self.skipped.add("files of other types", path)
-        elif any(part.startswith((".", "__MACOSX")) for part in path.split("/")):
-            self.skipped.add("hidden files", path)
-        else:
-            return True
-        return False
+        return is_image and not is_hidden
 
 
 @contextmanager
@@ -152,10 +151,13 @@ def _walk(
             folders.clear()
             continue
         seen.add(inode)
-        links += [here / name for name in (*folders, *files) if (here / name).is_symlink()]
-        for path in sorted(here / name for name in files):
-            if not path.is_symlink():
-                yield path, path.stat()
+        links += [path for name in folders if (path := here / name).is_symlink()]
+        for name in sorted(files):
+            status = (here / name).lstat()
+            if stat.S_ISLNK(status.st_mode):
+                links.append(here / name)
+            else:
+                yield here / name, status
 
 
 def _take(
@@ -181,7 +183,7 @@ def _list_zip(name: str, path: Path, archive: zipfile.ZipFile) -> Listing:
             return archive.read(members[inner])
         except Exception as error:  # damage makes zipfile raise errors of many kinds
             raise DatasetError(
-                f"The file {inner} in {name} is damaged: {reason(error)}."
+                f"The file {inner} in {name} cannot be read: {reason(error)}."
             ) from error
 
     listing = Listing(file_identity(path), read)

@@ -113,8 +113,10 @@ def load(
         split: `"train"`, `"validation"` or `"test"`.
         data_dir: Where downloaded data sets are kept; for MNIST and Fashion-MNIST also the
             place of the four original idx.gz files, there or in a folder of that name.
-        **options: `image_size=(H, W)` for folders and zips: crop to the centre, then resize.
-            `seed=S` for the toys: another draw.
+        **options: For folders and zips of images, `image_size=(H, W)`: crop to the centre,
+            then resize; `channels=1` or `3`: make all grey or all colour; `background="white"`,
+            or another colour's name: lay transparent images on it. For the toys, `seed=S`:
+            another draw.
 
     Returns:
         A dataset of (uint8 image [H, W, C], int64 label), or of images or float32 vectors
@@ -217,7 +219,7 @@ def splits(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> 
 
 
 def _source(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) -> Source:
-    text = os.fspath(name)
+    text = os.fsdecode(name)
     source = _SOURCES.get(text) or _path_source(text, data_dir)
     unknown = sorted(set(options) - source.options)
     if unknown:

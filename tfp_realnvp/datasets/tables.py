@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import os
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -33,9 +34,9 @@ def source(name: str, path: Path) -> Source:
     """The source of a table, which is cut into the first 80, the next 10 and the last 10 percent.
 
     Every column is one component of the vectors and must hold finite numbers, but for a
-    column `label` or `labels`, which holds the classes: integers from 0. The first line of a
-    `.csv` (with commas) or `.tsv` file (with tabs) names the columns; it is UTF-8, and may be
-    compressed as `.csv.gz`.
+    column `label` or `labels` (in any case), which holds the classes: integers from 0. The
+    first line of a `.csv` (with commas) or `.tsv` file (with tabs) names the columns; it is
+    UTF-8, and may be compressed as `.csv.gz`.
 
     Args:
         name: What the user called it.
@@ -71,6 +72,7 @@ def _read(name: str, path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[s
         read = _read_parquet if path.name.lower().endswith(_PARQUET) else _read_delimited
         table = read(name, path, file)
     try:
+        table = table.rename_columns([column.strip() for column in table.column_names])
         label_columns, columns = _columns(name, table.column_names)
     except UnicodeDecodeError as error:
         raise DatasetError(f"{name} has names of columns that are not in UTF-8.") from error
@@ -138,7 +140,7 @@ def _columns(name: str, found: list[str]) -> tuple[list[str], tuple[str, ...]]:
             f"{name} has no name for its column {index}, but {found[index]!r}: pandas writes its "
             "index so, unless told index=False."
         )
-    repeated = next((column for column in found if found.count(column) > 1), None)
+    repeated = next((column for column, count in Counter(found).items() if count > 1), None)
     numbers = [column for column in found if _is_number(column)]
     # Tables made of arrays have columns 0, 1, and so on.
     if numbers != [str(i) for i in range(len(numbers))]:
@@ -148,8 +150,8 @@ def _columns(name: str, found: list[str]) -> tuple[list[str], tuple[str, ...]]:
         )
     if repeated is not None:
         raise DatasetError(f"{name} has more than one column {repeated!r}.")
-    labels = [column for column in found if column in _LABEL_COLUMNS]
-    columns = tuple(column for column in found if column not in _LABEL_COLUMNS)
+    labels = [column for column in found if column.lower() in _LABEL_COLUMNS]
+    columns = tuple(column for column in found if column not in labels)
     if len(labels) > 1:
         raise DatasetError(
             f"{name} has the columns {' and '.join(labels)}, where one was expected."
@@ -184,7 +186,7 @@ def _numbers(name: str, column: str, values: pa.ChunkedArray) -> np.ndarray:
 
 
 def _is_index(column: str) -> bool:
-    return not column.strip() or column.startswith("__index_level_")
+    return not column or column.startswith("__index_level_")
 
 
 def _is_number(value: Any) -> bool:

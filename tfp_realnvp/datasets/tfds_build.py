@@ -93,6 +93,8 @@ def prepare(name: str, builder_name: str, root: Path, *, fallback: Path) -> Path
     if prepared is not None:
         return Path(prepared.data_dir)
     builder = builders[0] if is_writable(root) else builders[1]
+    if builder is builders[1]:
+        fallback.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     urls = {url: str(known.filename) for url, known in (builder.url_infos or {}).items()}
     places = [root / name, root, root / "downloads" / "manual"]
     manual = next((p for p in places if all((p / f).is_file() for f in urls.values())), None)

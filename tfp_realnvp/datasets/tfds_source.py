@@ -67,6 +67,7 @@ def _source(name: str, recipe: _Recipe) -> Source:
                     (),
                 ),
                 root=cache_root(data_dir),
+                name=name,
                 label=name,
                 identity=[name, [file_identity(folder / file) for file in idx.FILE_NAMES]],
             )
@@ -79,6 +80,7 @@ def _source(name: str, recipe: _Recipe) -> Source:
                 (),
             ),
             root=cache_root(data_dir),
+            name=name,
             label=name,
             identity=[name, [file_identity(file) for file in sorted(prepared.iterdir())]],
         )
