@@ -1,8 +1,8 @@
 """Times the likelihood in process and through a SavedModel, in turn in one process.
 
-Where XLA between the convolutions is faster, both have it, for more than one image.
+Both in float32: a SavedModel computes in the flow's own dtype.
 
-python -m benchmarks.saved_model --steps 20 --shards 2 --precision auto
+python -m benchmarks.saved_model --steps 20 --shards 2
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ import tfp_realnvp as nvp  # isort: skip  # before TensorFlow, whose kernels it 
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.conditioners import fused
 from tfp_realnvp.likelihood import log_prob_graph
-from tfp_realnvp.precision import best_precision
-from tfp_realnvp.sharding import gains_by_xla
 
 BATCHES = (1, 64, 128)
 
@@ -32,29 +29,17 @@ def main() -> None:
     """Prints a line of JSON: images per second by batch, each way."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=10, help="timed calls of each kind")
-    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="float32")
     parser.add_argument("--shards", type=int, default=1, help="see nvp.use_shards")
     args = parser.parse_args()
     if args.shards > 1:
         nvp.use_shards(args.shards)
-    precision = best_precision() if args.precision == "auto" else args.precision
-    dist = nvp.flows.build(
-        "uva_multiscale",
-        timing.IMAGE_SHAPE,
-        conditioner_dtype="mixed_bfloat16" if precision == "bfloat16" else None,
-    )
+    dist = nvp.flows.build("uva_multiscale", timing.IMAGE_SHAPE)
     # The signature's own task: deterministic, with each example's own noise.
     context = nvp.Context(noise="per_example", seed=(0, 0))
-    by_xla = gains_by_xla(dist)
-
-    def log_prob(x):
-        with fused.programs(when=by_xla and x.shape[0] != 1):
-            return log_prob_graph(dist, x, context)
-
-    in_process = tf.function(log_prob)
+    in_process = tf.function(lambda x: log_prob_graph(dist, x, context))
     results = {}
     with tempfile.TemporaryDirectory() as directory:
-        path = nvp.export(dist, Path(directory) / "model", by_xla=by_xla)
+        path = nvp.export(dist, Path(directory) / "model")
         loaded = tf.saved_model.load(str(path))
         served = loaded.signatures["serving_default"]
         for batch in BATCHES:

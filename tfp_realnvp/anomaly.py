@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from tfp_realnvp import arguments
+from tfp_realnvp.checks import check_pixels
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import ROWS_AT_ONCE, log_prob, nats_per_unit
 
@@ -22,7 +24,7 @@ def anomaly_scores(
     reference: Any = None,
     reference_labels: Any = None,
     num_importance_samples: int = 1,
-    seed: int = 0,
+    seed: Any = 0,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> np.ndarray:
     r"""Scores examples: the higher, the less like the data that the flow was trained on.
@@ -44,14 +46,15 @@ def anomaly_scores(
         reference: for `"typicality"`, examples like those that the flow was trained on.
         reference_labels: labels of the reference, for class-conditional flows.
         num_importance_samples: samples of the dequantization noise.
-        seed: seed of the noise.
+        seed: seed of the noise, an int or a stateless int32 `[2]` seed.
         rows_at_once: examples evaluated at once.
 
     Returns:
         `[N]` float64.
 
     Raises:
-        ValueError: an unknown kind, no reference for typicality, complexity of vectors, bad data.
+        ValueError: an unknown kind, no reference for typicality, complexity of vectors; bad data,
+            labels, numbers or seed.
 
     Example:
         >>> import tfp_realnvp as nvp
@@ -64,6 +67,8 @@ def anomaly_scores(
         raise ValueError(f"kind must be one of {KINDS}, got {kind!r}.")
     if (kind == "typicality") != (reference is not None):
         raise ValueError('kind="typicality" needs reference data, and no other kind does.')
+    if reference is not None and not len(reference):
+        raise ValueError('kind="typicality" needs at least one reference example, got none.')
     if kind == "complexity" and dist.levels is None:
         raise ValueError(f"Complexity is that of integer images; {dist.name} has vectors.")
 
@@ -102,7 +107,8 @@ def code_length(images: Any, *, levels: int = 256) -> np.ndarray:
         `[N]` float64.
 
     Raises:
-        ValueError: more levels than two bytes hold.
+        ValueError: images of another rank or with other values, or more levels than two bytes
+            hold.
 
     Example:
         >>> import numpy as np
@@ -111,9 +117,13 @@ def code_length(images: Any, *, levels: int = 256) -> np.ndarray:
         >>> bool(code_length(noise) > 32 * 32 * 8 > 50 * code_length(noise * 0))
         True
     """
-    if levels > 2**16:
+    if arguments.whole("code_length", "levels", levels, least=2) > 2**16:
         raise ValueError(f"The code is for at most 65,536 levels, got {levels}.")
-    images = np.asarray(images).astype(np.int64)
+    images = np.asarray(images)
+    if images.ndim != 4:
+        raise ValueError(f"The code is for images [N, H, W, C], got shape {images.shape}.")
+    check_pixels(images, levels)
+    images = images.astype(np.int64)
     dtype = np.uint8 if levels <= 256 else np.dtype("<u2")
     padded = np.pad(images, [(0, 0), (1, 0), (1, 0), (0, 0)])
     left, up, corner = padded[:, 1:, :-1], padded[:, :-1, 1:], padded[:, :-1, :-1]
@@ -141,11 +151,12 @@ def auroc(ordinary: Any, strange: Any) -> float:
         >>> nvp.auroc([1.0, 2.0, 3.0], [2.0, 4.0])
         0.75
     """
-    ordinary, strange = np.sort(np.ravel(ordinary)), np.ravel(strange)
+    ordinary, strange = (np.ravel(np.asarray(x, np.float64)) for x in (ordinary, strange))
     if not (ordinary.size and strange.size):
         raise ValueError("AUROC needs scores of both kinds.")
     if np.isnan(ordinary).any() or np.isnan(strange).any():
         raise ValueError("AUROC needs scores, got NaN.")
+    ordinary = np.sort(ordinary)
     # Of the ordinary ones, how many lie below each strange one, and how many at most there.
     below, up_to = (np.searchsorted(ordinary, strange, side) for side in ("left", "right"))
     return float((below + up_to).mean() / (2 * ordinary.size))

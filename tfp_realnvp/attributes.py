@@ -44,7 +44,7 @@ def attribute_direction(
     """
     groups = []
     for data, labels in ((having, having_labels), (lacking, lacking_labels)):
-        if not len(data):
+        if not np.size(data):
             raise ValueError("A direction needs examples with and without the attribute, got none.")
         groups.append(encode(dist, data, labels).mean(0))
     return groups[0] - groups[1]
@@ -64,14 +64,14 @@ def move(
         dist: a flow.
         data: `[N, *event]` examples.
         direction: `[D]`, such as `attribute_direction` gives.
-        strengths: how far; at 0 the example itself comes back, every pixel of it.
+        strengths: how far, `[S]`; at 0 the example itself comes back, every pixel of it.
         labels: `[N]`, or one for all, for class-conditional flows.
 
     Returns:
-        `[N, len(strengths), *event]`.
+        `[N, S, *event]`.
 
     Raises:
-        ValueError: a direction of another size, or bad data.
+        ValueError: a direction of another size, one or strengths that are not finite, or bad data.
     """
     latents = encode(dist, data, labels)
     direction = np.asarray(direction, latents.dtype)
@@ -80,6 +80,8 @@ def move(
             f"A direction for {dist.name} has shape {latents.shape[1:]}, got {direction.shape}."
         )
     steps = np.asarray(strengths, latents.dtype)
+    if steps.ndim != 1 or not np.isfinite(steps).all():
+        raise ValueError(f"Strengths are finite numbers [S], got {strengths}.")
     moved = latents[:, None] + steps[:, None] * direction
     if labels is not None and np.ndim(labels):
         labels = np.repeat(labels, len(steps))

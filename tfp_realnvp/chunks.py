@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import tensorflow as tf
 
 from tfp_realnvp.conditioners import fused
+from tfp_realnvp.conditioners.convolution import divides
 
 # Images of 28x28 pixels in a chunk: the activations of a conditioner for them fill a few MB.
 ROWS, PIXELS = 16, 28 * 28
@@ -45,7 +46,7 @@ def map_chunks(
         dtype: of the result.
     """
     given = next(x for x in batch if x is not None)
-    if rows is None or given.shape[0] == 1:
+    if rows is None or given.shape[0] == 1 or not divides():
         return function(0, *batch)
     cores = os.cpu_count() or 1
     count = tf.shape(given)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,9 @@ import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.checks import check_data, check_labels
-from tfp_realnvp.context import Context
+from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.latents import temperatures
 
 
 class Compiled:
@@ -57,7 +59,7 @@ class Compiled:
             tf.TensorSpec([num, *shape], dist.dtype), labels
         )
         self._sample = _graph(self._sample_in_shards).get_concrete_function(
-            tf.TensorSpec([2], tf.int32), tf.TensorSpec([], dist.dtype), labels
+            tf.TensorSpec([2], tf.int32), tf.TensorSpec(shape, dist.dtype), labels
         )
 
     def log_prob(self, data: Any, labels: Any = None) -> np.ndarray:
@@ -78,25 +80,28 @@ class Compiled:
         return self._log_prob(data, self._labels(labels)).numpy()
 
     def sample(
-        self, *, labels: Any = None, temperature: float = 1.0, seed: int | None = None
+        self,
+        *,
+        labels: Any = None,
+        temperature: float | Sequence[float] = 1.0,
+        seed: Any = None,
     ) -> np.ndarray:
-        """Draws `[num, D]`.
+        """Draws `[num, D]`, with a seed those of `nvp.sample` with the same arguments.
 
         Args:
             labels: `[num]`, or one for all, for class-conditional flows.
-            temperature: standard deviation of the base.
-            seed: an int; None draws one.
+            temperature: standard deviation of the base; a sequence gives one per scale, finest
+                first.
+            seed: an int or a stateless int32 `[2]` seed; None draws one.
 
         Raises:
-            ValueError: bad labels, or a negative temperature.
+            ValueError: bad labels, a temperature that is negative or not finite, not one per
+                scale, or another seed.
         """
-        arguments.real("Compiled.sample", "temperature", temperature, least=0)
         if seed is None:
-            seed = int(np.random.default_rng().integers(2**31))
-        dtype = self._dist.dtype
-        return self._sample(
-            tf.constant([0, seed], tf.int32), tf.constant(temperature, dtype), self._labels(labels)
-        ).numpy()
+            seed = np.random.default_rng().integers(2**62)
+        scales = np.broadcast_to(temperatures(self._dist, temperature), self._dist.event_shape)
+        return self._sample(stateless_seed(seed), tf.constant(scales), self._labels(labels)).numpy()
 
     def _labels(self, labels):
         check_labels(labels, self._dist.num_classes, self._num, name=self._dist.name)
@@ -113,15 +118,15 @@ class Compiled:
         parts = zip(tf.split(data, self._sizes), self._split(labels), strict=True)
         return tf.concat([log_prob(*part) for part in parts], 0)
 
-    def _sample_in_shards(self, seed, temperature, labels):
+    def _sample_in_shards(self, seed, scales, labels):
         @_compiled
-        def sample(seed, temperature, labels, size):
-            z = self._dist.distribution.sample(size, seed=seed) * temperature
+        def decode(z, labels):
             return self._dist.bijector.forward_and_log_det(z, Context(labels=labels))[0]
 
-        seeds = tf.unstack(tf.random.experimental.stateless_split(seed, len(self._sizes)))
-        parts = zip(seeds, self._split(labels), self._sizes, strict=True)
-        return tf.concat([sample(own, temperature, part, n) for own, part, n in parts], 0)
+        # Drawn at once: the number of shards changes no sample.
+        z = self._dist.distribution.sample(self._num, seed=seed) * scales
+        parts = zip(tf.split(z, self._sizes), self._split(labels), strict=True)
+        return tf.concat([decode(*part) for part in parts], 0)
 
     def _split(self, labels):
         return [None] * len(self._sizes) if labels is None else tf.split(labels, self._sizes)

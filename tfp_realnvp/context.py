@@ -7,6 +7,7 @@ import hashlib
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 NOISE_MODES = ("fresh", "per_example", "centre")
@@ -106,6 +107,46 @@ class Scope:
     def child(self, name: str, **changes: Any) -> Scope:
         """Returns the scope of a member called `name`."""
         return dataclasses.replace(self, path=f"{self.path}/{name}", **changes)
+
+
+def stateless_seed(seed: Any) -> tf.Tensor | None:
+    """Returns a seed of any of the forms that are taken as an int32 `[2]` tensor.
+
+    Args:
+        seed: an int, of which the pair `(0, seed)` is made (its higher bits go into the first, if
+            it has more than 31); two integers, as a sequence, an array or a tensor; or None.
+
+    Raises:
+        ValueError: something else.
+
+    Example:
+        >>> from tfp_realnvp.context import stateless_seed
+        >>> stateless_seed(3).numpy().tolist(), stateless_seed((1, 2)).numpy().tolist()
+        ([0, 3], [1, 2])
+    """
+    if seed is None:
+        return None
+    expected = "A seed is an int of at most 62 bits or two integers"
+    if not tf.is_tensor(seed):
+        values = np.asarray(seed)
+        if values.dtype.kind not in "iu":
+            raise ValueError(f"{expected}, got {seed!r}.")
+        if values.shape == ():
+            whole = int(values)
+            if not -(2**62) <= whole < 2**62:
+                raise ValueError(f"{expected}, got {seed!r}.")
+            values = np.array([whole >> 31, whole & (2**31 - 1)])
+        if values.shape == (2,) and (np.abs(values.astype(float)) > 2**31).any():
+            raise ValueError(f"{expected} of 32 bits, got {seed!r}.")
+        seed = tf.constant(values.astype(np.int32))
+    elif not seed.dtype.is_integer:
+        raise ValueError(f"{expected}, got a tensor of dtype {seed.dtype.name}.")
+    seed = tf.cast(seed, tf.int32)
+    if seed.shape.rank == 0:
+        seed = tf.stack([tf.zeros_like(seed), seed])
+    if not seed.shape.is_compatible_with([2]):
+        raise ValueError(f"{expected}, got a tensor of shape {tuple(seed.shape)}.")
+    return tf.ensure_shape(seed, [2])
 
 
 def stable_hash(text: str) -> int:

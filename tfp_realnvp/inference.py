@@ -11,7 +11,11 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from tfp_realnvp import arguments
+from tfp_realnvp.checks import check_event_shape, check_finite
+from tfp_realnvp.context import stateless_seed
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.likelihood import noise_seeds
 from tfp_realnvp.optimizers import Adam
 
 LogProb = Callable[[tf.Tensor], tf.Tensor]
@@ -28,7 +32,7 @@ def fit_posterior(
     steps: int = 1000,
     sample_size: int = 64,
     learning_rate: float = 1e-3,
-    seed: int = 0,
+    seed: Any = 0,
     jit_compile: bool = False,
 ) -> np.ndarray:
     r"""Fits a flow q to an unnormalized density p by variational inference.
@@ -44,7 +48,7 @@ def fit_posterior(
         steps: optimizer steps.
         sample_size: samples S in each step.
         learning_rate: Adam's at the beginning; it decays to 0.
-        seed: seed of the samples.
+        seed: seed of the samples, an int or a stateless int32 `[2]` seed.
         jit_compile: whether XLA compiles the step.
 
     Returns:
@@ -52,7 +56,8 @@ def fit_posterior(
         log-normalizer.
 
     Raises:
-        ValueError: a flow of images, or a loss that is not finite.
+        ValueError: a flow of images, a number out of range, another seed, a target that is not
+            `[S]`, or a loss that is not finite.
 
     Example:
         >>> import tensorflow as tf, tfp_realnvp as nvp
@@ -62,6 +67,11 @@ def fit_posterior(
         (3,)
     """
     _require_vectors(dist)
+    arguments.whole("fit_posterior", "steps", steps)
+    arguments.whole("fit_posterior", "sample_size", sample_size)
+    arguments.real("fit_posterior", "learning_rate", learning_rate, above=0)
+    seeds = noise_seeds(seed)
+    _log_density(target_log_prob, tf.zeros([2, *dist.event_shape], dist.dtype))
     optimizer = Adam(
         keras.optimizers.schedules.CosineDecay(learning_rate, steps), global_clipnorm=10.0
     )
@@ -69,10 +79,10 @@ def fit_posterior(
     optimizer.build(variables)
 
     @tf.function(jit_compile=jit_compile)
-    def step(index):
+    def step(words):
         with tf.GradientTape() as tape:
             loss = tfp.vi.monte_carlo_variational_loss(
-                target_log_prob, dist, sample_size=sample_size, seed=tf.stack([seed, index])
+                target_log_prob, dist, sample_size=sample_size, seed=words
             )
         gradients = tape.gradient(loss, [v.value for v in variables])
         optimizer.apply_gradients(zip(gradients, variables, strict=True))
@@ -80,7 +90,7 @@ def fit_posterior(
 
     losses = np.zeros(steps)
     for index in range(steps):
-        losses[index] = step(tf.constant(index))
+        losses[index] = step(seeds(index))
         if not np.isfinite(losses[index]):
             raise ValueError(
                 f"The loss of step {index} is {losses[index]}: the target must be finite wherever "
@@ -119,7 +129,7 @@ def hmc(
     num_burnin_steps: int = 500,
     num_leapfrog_steps: int = 8,
     step_size: float = 0.1,
-    seed: int = 0,
+    seed: Any = 0,
     jit_compile: bool = False,
 ) -> Chains:
     """Samples a density by Hamiltonian Monte Carlo, in the latent space of a flow if there is one.
@@ -132,20 +142,23 @@ def hmc(
 
     Args:
         target_log_prob: log p up to a constant, of `[N, D]` to `[N]`.
-        start: `[N, D]` where the N chains start, in the space of the target.
+        start: `[N, D]` where the N chains start, in the space of the target; at least 2, as
+            diagnostics compare chains.
         preconditioner: a flow of vectors, or None for plain HMC.
         num_results: results of each chain.
         num_burnin_steps: steps before the first result; the step size adapts in 80% of them.
         num_leapfrog_steps: gradients in each step.
         step_size: step size to adapt from.
-        seed: seed of the chains.
+        seed: seed of the chains, an int or a stateless int32 `[2]` seed.
         jit_compile: whether XLA compiles the chain.
 
     Returns:
         Samples and diagnostics.
 
     Raises:
-        ValueError: a flow of images, or starting points of another shape.
+        ValueError: a flow of images or of another dimension, starting points that are not
+            `[N, D]` or not finite, a target that is not `[N]` or not finite there, a number out of
+            range, or another seed.
 
     Example:
         >>> import tensorflow as tf, tfp_realnvp as nvp
@@ -158,11 +171,20 @@ def hmc(
         >>> chains.samples.shape
         (20, 4, 2)
     """
-    if preconditioner is not None:
-        _require_vectors(preconditioner)
-    start = tf.convert_to_tensor(start)
-    if start.shape.rank != 2:
-        raise ValueError(f"Chains start at points [N, D], got shape {tuple(start.shape)}.")
+    for name, number, least in (
+        ("num_results", num_results, 2),
+        ("num_burnin_steps", num_burnin_steps, 0),
+        ("num_leapfrog_steps", num_leapfrog_steps, 1),
+    ):
+        arguments.whole("hmc", name, number, least=least)
+    arguments.real("hmc", "step_size", step_size, above=0)
+    words = stateless_seed(seed)
+    start = _points(start, preconditioner)
+    bad = np.count_nonzero(~np.isfinite(_log_density(target_log_prob, start)))
+    if bad:
+        raise ValueError(
+            f"Chains start where the target is finite, got {bad} of {len(start)} points elsewhere."
+        )
     kernel = tfp.mcmc.HamiltonianMonteCarlo(
         target_log_prob, step_size=step_size, num_leapfrog_steps=num_leapfrog_steps
     )
@@ -187,7 +209,7 @@ def hmc(
             num_burnin_steps=num_burnin_steps,
             kernel=kernel,
             trace_fn=trace,
-            seed=tf.constant([0, seed]),
+            seed=words,
         )
 
     samples, (accepted, sizes) = run(start)
@@ -200,6 +222,35 @@ def hmc(
         rhat=tfp.mcmc.potential_scale_reduction(samples).numpy(),
         gradients=num_results * num_leapfrog_steps,
     )
+
+
+def _points(start: Any, preconditioner: Flow | None) -> tf.Tensor:
+    """Returns the points where chains start, in the dtype of the chains."""
+    shape = np.shape(start)
+    if len(shape) != 2 or shape[0] < 2 or not shape[1]:
+        raise ValueError(
+            f"Chains start at points [N, D], of which there are at least 2, got shape {shape}."
+        )
+    start = tf.convert_to_tensor(start)
+    if preconditioner is not None:
+        _require_vectors(preconditioner)
+        check_event_shape(start.shape, tuple(preconditioner.event_shape), preconditioner.name)
+        start = tf.cast(start, preconditioner.dtype)
+    elif not start.dtype.is_floating:
+        start = tf.cast(start, tf.float32)
+    check_finite(start)
+    return start
+
+
+def _log_density(target_log_prob: LogProb, points: tf.Tensor) -> np.ndarray:
+    """Returns what the target gives for points `[N, D]`, which must be `[N]`."""
+    values = np.asarray(target_log_prob(points))
+    if values.shape != points.shape[:1]:
+        raise ValueError(
+            f"The target's log-density of points {tuple(points.shape)} has shape "
+            f"{tuple(points.shape[:1])}, got {values.shape}."
+        )
+    return values
 
 
 def _require_vectors(dist: Flow) -> None:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.checks import check_data, check_event_shape, check_labels
 from tfp_realnvp.chunks import map_chunks, rows_of_chunk
-from tfp_realnvp.context import Context
+from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.tracing import traced
 
@@ -21,6 +22,8 @@ ROWS_AT_ONCE = 256
 _EXACT = Context(noise="centre", exact=True)
 # Calls, and signatures of a SavedModel, that compute with these.
 EXACT = frozenset({"encode", "decode"})
+
+_NOT_FINITE = "The latents are too large for the flow, which decodes them to NaN."
 
 
 def encode(
@@ -38,7 +41,7 @@ def encode(
         All latents, `[N, D]`, finest scale first.
 
     Raises:
-        ValueError: bad data.
+        ValueError: bad data or labels, or a number below 1.
 
     Example:
         >>> import numpy as np, tfp_realnvp as nvp
@@ -59,7 +62,7 @@ def decode(
 
     Args:
         dist: a flow.
-        latents: `[N, D]`.
+        latents: `[N, D]`, finite.
         labels: `[N]`, or one for all, for class-conditional flows.
         rows_at_once: examples evaluated at once.
 
@@ -67,11 +70,10 @@ def decode(
         Images `[N, H, W, C]`, uint8 (int32 above 256 levels), or vectors `[N, D]`.
 
     Raises:
-        ValueError: latents of another size.
+        ValueError: latents of another size, not finite, or so large that pixels are NaN; bad
+            labels, or a number below 1.
     """
-    latents = np.asarray(latents)
-    check_event_shape(latents.shape, (sum(dist.latent_sizes),), f"The latent side of {dist.name}")
-    return _in_chunks(dist, "decode", decode_graph, latents, labels, rows_at_once)
+    return _in_chunks(dist, "decode", decode_graph, _latents(dist, latents), labels, rows_at_once)
 
 
 def sample(
@@ -95,7 +97,8 @@ def sample(
         Images `[num, H, W, C]`, uint8 (int32 above 256 levels), or vectors `[num, D]`.
 
     Raises:
-        ValueError: a negative temperature, or not one per scale.
+        ValueError: no number of samples; a temperature that is negative or not finite, or not one
+            per scale; bad labels or another seed.
 
     Example:
         >>> import tfp_realnvp as nvp
@@ -103,20 +106,23 @@ def sample(
         >>> nvp.sample(dist, 4, temperature=[0.5, 1.0], seed=0).shape
         (4, 8, 8, 1)
     """
-    z = tempered(dist, draw(dist, num, seed), temperature)
+    scales = temperatures(dist, temperature)
+    z = draw(dist, "sample", num, seed) * scales
     return _in_chunks(dist, "sample", sample_graph, z, labels, ROWS_AT_ONCE)
 
 
-def tempered(dist: Flow, latents: np.ndarray, temperature: float | Sequence[float]) -> np.ndarray:
-    """Scales latents `[N, D]` drawn from the base; see `sample` for `temperature` and errors."""
-    temperatures = np.atleast_1d(np.asarray(temperature, np.float64))
-    sizes = [1] if len(temperatures) == 1 else dist.latent_sizes
-    if len(temperatures) != len(sizes) or (temperatures < 0).any():
+def temperatures(dist: Flow, temperature: float | Sequence[float]) -> np.ndarray:
+    """Returns what to scale latents drawn from the base with, `[D]` or `[1]`; see `sample`."""
+    given = np.atleast_1d(np.asarray(temperature))
+    sizes = [1] if given.shape == (1,) else dist.latent_sizes
+    known = given.shape == (len(sizes),) and given.dtype.kind in "iuf"
+    scales = given.astype(dist.dtype.as_numpy_dtype) if known else given
+    if not known or not np.isfinite(scales).all() or (scales < 0).any():
         raise ValueError(
             f"Needs one temperature >= 0, or one for each of {len(dist.latent_sizes)} scales, got "
             f"{temperature}."
         )
-    return latents * np.repeat(temperatures, sizes).astype(latents.dtype)
+    return np.repeat(scales, sizes)
 
 
 def split_scales(dist: Flow, latents: Any) -> list[np.ndarray]:
@@ -128,8 +134,12 @@ def split_scales(dist: Flow, latents: Any) -> list[np.ndarray]:
 
     Returns:
         One array `[N, D_s]` per scale.
+
+    Raises:
+        ValueError: latents of another size, or not finite.
     """
-    return np.split(np.asarray(latents), np.cumsum(dist.latent_sizes)[:-1], axis=-1)
+    parts = np.cumsum(dist.latent_sizes)[:-1]
+    return np.split(_latents(dist, latents), parts, axis=-1)
 
 
 def join_scales(parts: Sequence[Any]) -> np.ndarray:
@@ -151,8 +161,12 @@ def interpolate(
 
     Returns:
         `[steps, *event]`; the ends are exact.
+
+    Raises:
+        ValueError: bad examples or labels, or fewer than 2 steps.
     """
-    first, last = encode(dist, np.stack([start, stop]), labels)
+    arguments.whole("interpolate", "steps", steps, least=2)
+    first, last = (encode(dist, np.asarray(end)[None], labels)[0] for end in (start, stop))
     weight = np.linspace(0, 1, steps, dtype=first.dtype)[:, None]
     return decode(dist, (1 - weight) * first + weight * last, labels)
 
@@ -185,7 +199,8 @@ def resample_scales(
         `[N, num, *event]`.
 
     Raises:
-        ValueError: no such scale, a negative temperature, or bad images.
+        ValueError: no such scale; a temperature that is negative or not finite; no number of
+            results; bad images, labels or seed.
 
     Example:
         >>> import numpy as np, tfp_realnvp as nvp
@@ -195,22 +210,23 @@ def resample_scales(
         (2, 3, 8, 8, 1)
     """
     count = len(dist.latent_sizes)
-    unknown = [scale for scale in scales if not -count <= scale < count]
-    if unknown or not len(scales):
+    chosen = np.atleast_1d(np.asarray(scales))
+    whole = chosen.ndim == 1 and chosen.size and chosen.dtype.kind in "iu"
+    if not whole or (chosen < -count).any() or (chosen >= count).any():
         raise ValueError(
-            f"{dist.name} has the scales 0 to {count - 1}, finest first; got {list(scales)}."
+            f"{dist.name} has the scales 0 to {count - 1}, finest first; got {scales}."
         )
-    if temperature < 0:
-        raise ValueError(f"Needs a temperature >= 0, got {temperature}.")
+    arguments.real("resample_scales", "temperature", temperature, least=0)
+    arguments.whole("resample_scales", "num", num, least=0)
     latents = np.repeat(encode(dist, images, labels), num, axis=0)
-    fresh = draw(dist, len(latents), seed)
+    fresh = draw(dist, "resample_scales", len(latents), seed)
     kept, drawn = split_scales(dist, latents), split_scales(dist, temperature * fresh)
-    for scale in scales:
+    for scale in chosen:
         kept[scale] = drawn[scale]
     if labels is not None and np.ndim(labels):
         labels = np.repeat(labels, num)
     result = decode(dist, join_scales(kept).astype(latents.dtype), labels)
-    return result.reshape(-1, num, *result.shape[1:])
+    return result.reshape(len(images), num, *result.shape[1:])
 
 
 def encode_graph(dist: Flow, data: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
@@ -226,7 +242,7 @@ def encode_graph(dist: Flow, data: tf.Tensor, labels: tf.Tensor | None = None) -
 def decode_graph(
     dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None, *, context: Context = _EXACT
 ) -> tf.Tensor:
-    """Decodes in a graph; see `decode`."""
+    """Decodes in a graph, which fails where pixels are NaN; see `decode`."""
 
     def of_chunk(_, rows, chunk_labels):
         own = context.replace(labels=chunk_labels)
@@ -234,7 +250,12 @@ def decode_graph(
 
     rows = rows_of_chunk(dist.event_shape)
     data = map_chunks(of_chunk, [latents, labels], rows=rows, dtype=dist.dtype)
-    return data if dist.levels is None else tf.cast(data, pixel_dtype(dist))
+    if dist.levels is None:
+        return data
+    # As integers NaN would be black pixels.
+    check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(data)), [_NOT_FINITE])
+    with tf.control_dependencies([check]):
+        return tf.cast(data, pixel_dtype(dist))
 
 
 def sample_graph(dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
@@ -247,18 +268,37 @@ def pixel_dtype(dist: Flow) -> tf.DType:
     return tf.uint8 if (dist.levels or 0) <= 256 else tf.int32
 
 
-def draw(dist: Flow, num: int, seed: Any) -> np.ndarray:
-    """Draws latents `[num, D]`; as a graph, which takes a fraction of the time for few."""
-    seed = (0, int(seed)) if isinstance(seed, int | np.integer) else seed
-    if seed is not None:
-        seed = tf.convert_to_tensor(seed, tf.int32)
+def draw(dist: Flow, owner: str, num: int, seed: Any) -> np.ndarray:
+    """Draws latents `[num, D]`; as a graph, which takes a fraction of the time for few.
+
+    Args:
+        dist: a flow.
+        owner: who was given the number, for the message.
+        num: number of latent vectors.
+        seed: see `sample`.
+    """
+    if arguments.whole(owner, "num", num, least=0) >= 2**31:
+        raise ValueError(f"{owner} needs num to be below 2^31, got {num}.")
     graph = traced(
         dist, "latents", lambda dist, num, seed: dist.distribution.sample(num, seed=seed)
     )
-    return graph(tf.constant(num), seed).numpy()
+    return graph(tf.constant(num), stateless_seed(seed)).numpy()
+
+
+def _latents(dist: Flow, latents: Any) -> np.ndarray:
+    """Returns latents `[N, D]` as an array of finite numbers."""
+    latents = np.asarray(latents)
+    check_event_shape(latents.shape, (sum(dist.latent_sizes),), f"The latent side of {dist.name}")
+    if latents.dtype.kind not in "iuf":
+        raise ValueError(f"latents must be real numbers, got an array of dtype {latents.dtype}.")
+    bad = np.count_nonzero(~np.isfinite(latents.astype(dist.dtype.as_numpy_dtype)))
+    if bad:
+        raise ValueError(f"latents must be finite, got {bad} NaN or infinite values.")
+    return latents
 
 
 def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: int) -> np.ndarray:
+    arguments.whole(key, "rows_at_once", rows)
     check_labels(labels, dist.num_classes, len(values), name=dist.name)
     if labels is not None:
         labels = np.broadcast_to(np.asarray(labels), [len(values)])
@@ -270,6 +310,11 @@ def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: in
 
     def mapped(start: int) -> np.ndarray:
         chunk_labels = None if labels is None else labels[start : start + rows]
-        return function(values[start : start + rows], chunk_labels).numpy()
+        try:
+            return function(values[start : start + rows], chunk_labels).numpy()
+        except tf.errors.InvalidArgumentError as error:
+            if _NOT_FINITE not in str(error):
+                raise
+            raise ValueError(_NOT_FINITE) from error
 
     return np.concatenate([mapped(start) for start in range(0, len(values), rows)])

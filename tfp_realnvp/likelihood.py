@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.chunks import map_chunks, rows_of_chunk
-from tfp_realnvp.context import Context
+from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.tracing import traced
 
@@ -26,7 +27,7 @@ def log_prob(
     labels: Any = None,
     *,
     num_importance_samples: int = 1,
-    seed: int = 0,
+    seed: Any = 0,
     rows_at_once: int = ROWS_AT_ONCE,
     progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
@@ -41,7 +42,7 @@ def log_prob(
         data: `[N, *event]` images (integers) or vectors.
         labels: `[N]` for class-conditional flows.
         num_importance_samples: k.
-        seed: seed of the noise.
+        seed: seed of the noise, an int or a stateless int32 `[2]` seed.
         rows_at_once: examples evaluated at once.
         progress: called with the number of examples after each evaluation of a chunk, k times for
             each chunk if the data are images.
@@ -50,12 +51,9 @@ def log_prob(
         `[N]`, in the flow's dtype.
 
     Raises:
-        ValueError: bad data, or k < 1.
+        ValueError: bad data or labels, k < 1, or another bad number or seed.
     """
-    if num_importance_samples < 1:
-        raise ValueError(
-            f"num_importance_samples must be at least 1, got {num_importance_samples}."
-        )
+    _check_samples(num_importance_samples)
     if dist.levels is None:
         num_importance_samples = 1
     results = []
@@ -73,7 +71,7 @@ def bits_per_dim(
     images: Any,
     labels: Any = None,
     num_importance_samples: int = 8,
-    seed: int = 0,
+    seed: Any = 0,
     *,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> np.ndarray:
@@ -84,14 +82,14 @@ def bits_per_dim(
         images: `[N, H, W, C]` integers.
         labels: `[N]` for class-conditional flows.
         num_importance_samples: samples of the dequantization noise.
-        seed: seed of the noise.
+        seed: seed of the noise, an int or a stateless int32 `[2]` seed.
         rows_at_once: examples evaluated at once.
 
     Returns:
         `[N]` float32, bits per dimension.
 
     Raises:
-        ValueError: bad images, or a flow of continuous data.
+        ValueError: bad images, labels, numbers or seed, or a flow of continuous data.
 
     Example:
         >>> import numpy as np, tfp_realnvp as nvp
@@ -117,7 +115,7 @@ def importance_curve(
     labels: Any = None,
     *,
     num_importance_samples: int = 64,
-    seed: int = 0,
+    seed: Any = 0,
     rows_at_once: int = ROWS_AT_ONCE,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Returns the importance-weighted likelihood as a curve over the number of samples.
@@ -132,7 +130,7 @@ def importance_curve(
         images: `[N, H, W, C]` integers.
         labels: `[N]` for class-conditional flows.
         num_importance_samples: K, a power of two.
-        seed: seed of the noise.
+        seed: seed of the noise, an int or a stateless int32 `[2]` seed.
         rows_at_once: examples evaluated at once.
 
     Returns:
@@ -140,7 +138,8 @@ def importance_curve(
         float32. The last row is `bits_per_dim(..., num_importance_samples=K)`.
 
     Raises:
-        ValueError: K is not a power of two; bad images, or a flow of continuous data.
+        ValueError: K is not a power of two; bad images, labels, numbers or seed, or a flow of
+            continuous data.
 
     Example:
         >>> import numpy as np, tfp_realnvp as nvp
@@ -150,8 +149,8 @@ def importance_curve(
         >>> counts.tolist(), bits.shape
         ([1, 2, 4], (3, 3))
     """
-    total = num_importance_samples
-    if total < 1 or total & (total - 1):
+    total = _check_samples(num_importance_samples)
+    if total & (total - 1):
         raise ValueError(f"num_importance_samples must be a power of two, got {total}.")
     _require_images(dist)
     counts = 2 ** np.arange(total.bit_length())
@@ -171,6 +170,27 @@ def nats_per_unit(dist: Flow) -> float:
     return math.prod(dist.event_shape.as_list()) * math.log(2)
 
 
+def _check_samples(count: Any) -> int:
+    return arguments.whole("A likelihood", "num_importance_samples", count)
+
+
+def noise_seeds(seed: Any) -> Callable[[int], tf.Tensor]:
+    """Returns the stateless seed of each draw of noise, which is counted in its second number.
+
+    Args:
+        seed: an int s, for the draws `(s, 0)`, `(s, 1)` and so on, or the seed of the first draw.
+
+    Raises:
+        ValueError: something else.
+    """
+    given = stateless_seed(seed)
+    if given is None:
+        raise ValueError("Draws of noise are counted from a seed, an int or two, got None.")
+    words = given.numpy().astype(np.int64)
+    first = words if np.ndim(seed) else words[::-1]
+    return lambda index: tf.constant((first + np.array([0, index])).astype(np.int32))
+
+
 def _require_images(dist: Flow) -> None:
     if dist.levels is None:
         raise ValueError(f"Bits per dimension are of integer images; {dist.name} has vectors.")
@@ -181,7 +201,7 @@ def _noise_draws(
     data: Any,
     labels: Any,
     count: int,
-    seed: int,
+    seed: Any,
     rows_at_once: int,
     *,
     progress: Callable[[int], None] | None = None,
@@ -192,15 +212,15 @@ def _noise_draws(
     check_labels(labels, dist.num_classes, len(data), name=dist.name)
     labels = None if labels is None else np.broadcast_to(np.asarray(labels), [len(data)])
     evaluate = traced(dist, "log_prob", _log_prob)
-    chunk = max(1, rows_at_once)
+    chunk = arguments.whole("A likelihood", "rows_at_once", rows_at_once)
+    seeds = noise_seeds(seed)
 
     def draws(start: int) -> Iterator[np.ndarray]:
         rows = tf.convert_to_tensor(data[start : start + chunk])
         chunk_labels = None if labels is None else labels[start : start + chunk]
 
         def draw(k: int) -> np.ndarray:
-            noise_seed = tf.constant([seed, start * count + k], tf.int32)
-            result = evaluate(rows, noise_seed, chunk_labels).numpy()
+            result = evaluate(rows, seeds(start * count + k), chunk_labels).numpy()
             if progress is not None:
                 progress(len(result))
             return result

@@ -17,9 +17,9 @@ from ai_edge_litert.interpreter import Interpreter
 from tfp_realnvp import arguments
 from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.conditioners.convolution import undivided
-from tfp_realnvp.context import Context
+from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.latents import draw, pixel_dtype, tempered
+from tfp_realnvp.latents import draw, pixel_dtype, temperatures
 
 
 class Lite:
@@ -72,12 +72,13 @@ class Lite:
         Args:
             data: `[num, *event]` images (integers) or vectors.
             labels: `[num]`, or one for all, for class-conditional flows.
-            seed: a stateless int32 `[2]` seed of the noise; None draws fresh noise, which takes
-                less time.
+            seed: an int or a stateless int32 `[2]` seed of the noise; None draws fresh noise,
+                which takes less time.
 
         Raises:
-            ValueError: bad data or labels, or another number of them.
+            ValueError: bad data, labels or seed, or another number of them.
         """
+        seed = stateless_seed(seed)
         dist, data = self._dist, np.asarray(data)
         check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
         if len(data) != self._num:
@@ -103,15 +104,16 @@ class Lite:
             seed: an int or a stateless int32 `[2]` seed; None draws afresh, which takes less time.
 
         Raises:
-            ValueError: bad labels, a negative temperature, or not one per scale.
+            ValueError: bad labels, a temperature that is negative or not finite, not one per
+                scale, or another seed.
         """
+        scales = temperatures(self._dist, temperature)
         if seed is None:
             size = self._num, math.prod(self._dist.event_shape)
             latents = self._random.standard_normal(size, "float32")
         else:
-            latents = draw(self._dist, self._num, seed)
-        latents = tempered(self._dist, latents, temperature)
-        drawn = self._run("sample", _decode, {"latents": latents}, labels)
+            latents = draw(self._dist, "Lite.sample", self._num, seed)
+        drawn = self._run("sample", _decode, {"latents": latents * scales}, labels)
         pixels = self._dist.levels is not None
         return drawn.astype(pixel_dtype(self._dist).as_numpy_dtype) if pixels else drawn
 

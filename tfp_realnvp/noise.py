@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors import Logit
 from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.context import Context, Scope
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.likelihood import ROWS_AT_ONCE, noise_seeds
 from tfp_realnvp.tracing import traced
-
-ROWS_AT_ONCE = 256
 
 
 def dequantization_noise(
-    dist: Flow, images: Any, labels: Any = None, *, seed: int = 0, rows_at_once: int = ROWS_AT_ONCE
+    dist: Flow, images: Any, labels: Any = None, *, seed: Any = 0, rows_at_once: int = ROWS_AT_ONCE
 ) -> np.ndarray:
     """Draws the noise `u` that a flow adds to images before their density is taken.
 
@@ -25,7 +25,7 @@ def dequantization_noise(
         dist: a flow of images.
         images: `[N, H, W, C]` integers.
         labels: `[N]`, or one for all, for class-conditional flows.
-        seed: seed of the noise.
+        seed: seed of the noise, an int or a stateless int32 `[2]` seed.
         rows_at_once: examples evaluated at once.
 
     Returns:
@@ -33,10 +33,12 @@ def dequantization_noise(
         for variational dequantization as the noise flow has learned it.
 
     Raises:
-        ValueError: bad images, or a flow of continuous data.
+        ValueError: bad images, labels, numbers or seed, or a flow of continuous data.
     """
     if dist.levels is None:
         raise ValueError(f"Only integer images are dequantized; {dist.name} has vectors.")
+    arguments.whole("dequantization_noise", "rows_at_once", rows_at_once)
+    seeds = noise_seeds(seed)
     images = np.asarray(images)
     check_data(images, tuple(dist.event_shape), dist.levels, name=dist.name)
     check_labels(labels, dist.num_classes, len(images), name=dist.name)
@@ -46,12 +48,12 @@ def dequantization_noise(
     for start in range(0, len(images), rows_at_once):
         rows = slice(start, start + rows_at_once)
         chunk_labels = None if labels is None else labels[rows]
-        parts.append(draw(images[rows], tf.constant([seed, start], tf.int32), chunk_labels).numpy())
+        parts.append(draw(images[rows], seeds(start), chunk_labels).numpy())
     return np.concatenate(parts)
 
 
 def noise_histogram(
-    dist: Flow, images: Any, labels: Any = None, *, bins: int = 32, seed: int = 0
+    dist: Flow, images: Any, labels: Any = None, *, bins: int = 32, seed: Any = 0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Counts the values of the dequantization noise on `[0, 1]`, each once.
 
@@ -60,13 +62,13 @@ def noise_histogram(
         images: `[N, H, W, C]` integers.
         labels: `[N]`, or one for all, for class-conditional flows.
         bins: number of bins of equal width.
-        seed: seed of the noise.
+        seed: seed of the noise, an int or a stateless int32 `[2]` seed.
 
     Returns:
         Counts `[bins]`, which sum to the number of values, and edges `[bins + 1]` from 0 to 1.
 
     Raises:
-        ValueError: no bins; bad images, or a flow of continuous data.
+        ValueError: no bins; bad images, labels or seed, or a flow of continuous data.
 
     Example:
         >>> import numpy as np, tfp_realnvp as nvp
@@ -75,8 +77,7 @@ def noise_histogram(
         >>> int(counts.sum()), edges.tolist()
         (640, [0.0, 0.25, 0.5, 0.75, 1.0])
     """
-    if bins < 1:
-        raise ValueError(f"A histogram needs at least one bin, got {bins}.")
+    arguments.whole("noise_histogram", "bins", bins)
     noise = dequantization_noise(dist, images, labels, seed=seed)
     return np.histogram(noise, bins=bins, range=(0.0, 1.0))
 
@@ -92,7 +93,7 @@ def dequantization_density(
     width 1, so that no factor of `levels` is left, and the whole integrates to 1.
 
     Args:
-        points: `[N]` points x on the real line.
+        points: `[N]` points x on the real line, finite.
         prior: `[levels]` probabilities of the levels, in any scale.
         alpha: shrinkage of the logit.
 
@@ -101,7 +102,8 @@ def dequantization_density(
         tails that no level reaches.
 
     Raises:
-        ValueError: a prior that is no distribution over at least 2 levels.
+        ValueError: a prior that is no distribution over at least 2 levels, points that are not
+            `[N]` and finite, or alpha out of range.
 
     Example:
         >>> import numpy as np
@@ -112,9 +114,12 @@ def dequantization_density(
         1.0
     """
     prior = np.asarray(prior, np.float64)
-    if prior.ndim != 1 or len(prior) < 2 or (prior < 0).any() or not prior.sum() > 0:
+    finite = np.isfinite(prior).all()
+    if prior.ndim != 1 or len(prior) < 2 or not finite or (prior < 0).any() or not prior.any():
         raise ValueError(f"The prior needs probabilities of at least 2 levels, got {prior}.")
     points = np.asarray(points, np.float64)
+    if points.ndim != 1 or not np.isfinite(points).all():
+        raise ValueError(f"The density is that at finite points [N], got {points}.")
     levels = len(prior)
     logit = Logit(high=levels, alpha=alpha, ndims=1)
     logit.build((1,), Scope(path="logit", dtype="float64"))

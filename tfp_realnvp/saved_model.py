@@ -6,22 +6,14 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
-from tfp_realnvp.checks import asserted_labels, asserted_pixels
-from tfp_realnvp.conditioners import fused
-from tfp_realnvp.context import Context
+from tfp_realnvp import arguments
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.latents import EXACT, decode_graph, encode_graph, pixel_dtype, sample_graph
-from tfp_realnvp.likelihood import log_prob_graph, nats_per_unit
-from tfp_realnvp.sharding import has_bfloat16_convolutions
-
-# Signatures with a graph of its own for one image; each such graph takes time to load.
-ONE_APART = {"serving_default", "sample"}
+from tfp_realnvp.signatures import signatures
 
 
 def export(
@@ -29,35 +21,38 @@ def export(
     directory: str | os.PathLike[str],
     *,
     num_importance_samples: int = 1,
-    by_xla: bool = False,
+    batch_size: int | None = None,
 ) -> Path:
     """Writes a SavedModel; it loads and runs with TensorFlow alone.
 
     Signatures (vectors: `x` float `[N, D]` where images are named, and no `bits_per_dim`;
-    class-conditional flows take `labels` int32 `[N]` as well):
+    class-conditional flows take `labels` int32 `[N]` as well, one for each example, and `sample`
+    one for each of `num_samples`):
 
     * `serving_default`: `images` uint8 `[N, H, W, C]` to `log_prob` `[N]` in nats and
       `bits_per_dim` `[N]`; deterministic, with each example's own fixed noise;
     * `log_prob`: `images`, `seed` int32 `[2]` to `log_prob`;
-    * `sample`: `num_samples`, `temperature`, `seed` to `images`;
+    * `sample`: `num_samples` int32 `[]`, `temperature` float32 `[]`, `seed` to `images`; at most
+      2^27 / D samples in a call;
     * `encode`: `images` to `latents` `[N, D]`; `decode`: back, every pixel.
+
+    All of it computes in the flow's own dtype, conditioners too, whatever their dtype policy: in
+    bfloat16 numbers would depend on the CPU, and a row's on the rows beside it. Shapes, counts and
+    values that do not fit are refused by a `tf.errors.InvalidArgumentError`.
 
     Args:
         dist: a flow.
         directory: where to; must not exist or be empty.
         num_importance_samples: samples of the noise in `serving_default`.
-        by_xla: whether XLA compiles what lies between the convolutions, for batches of more than
-            one image; for flows with bfloat16 gated convolutions. Large batches take a fifth less
-            time then, a handful of images takes a third more. The model needs a TensorFlow with
-            XLA, compiles for a second at its first batch and at each of three more sizes of
-            chunks, and wants `XLA_FLAGS=--xla_cpu_multi_thread_eigen=false` in the environment of
-            the process that loads it.
+        batch_size: a fixed N, for converters to other formats, which want to know every shape;
+            `sample` still takes any number. None for any N.
 
     Returns:
         The directory.
 
     Raises:
-        ValueError: the directory holds something, or `by_xla` and there are no such convolutions.
+        TypeError: not a flow.
+        ValueError: the directory holds something, or is a file; a number below 1.
         OSError: it cannot be written; nothing half-written is left.
 
     Example:
@@ -66,172 +61,73 @@ def export(
         >>> sorted(tf.saved_model.load(str(path)).signatures)
         ['decode', 'encode', 'log_prob', 'sample', 'serving_default']
     """
+    arguments.instance("export", "dist", dist, Flow)
+    arguments.whole("export", "num_importance_samples", num_importance_samples)
+    if batch_size is not None:
+        arguments.whole("export", "batch_size", batch_size)
     directory = Path(directory)
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise ValueError(f"{directory} exists and is not empty: give another directory.")
-    if by_xla and not has_bfloat16_convolutions(dist):
-        raise ValueError(
-            f"by_xla is for flows with bfloat16 gated convolutions; {dist.name} has none."
-        )
-    module = _Servable(dist, num_importance_samples, by_xla=by_xla)
     try:
-        directory.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=directory.parent))
+        target = _empty(directory)
+        # Beside the first folder that is missing: if writing fails, none has been made.
+        existing = next(folder for folder in target.parents if folder.exists())
+        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=existing))
     except OSError as error:
-        raise type(error)(error.errno, f"Cannot write {directory}: {error.strerror}.") from error
+        raise _cannot_write(directory, error) from error
     try:
-        options = tf.saved_model.SaveOptions(function_aliases=None)
-        tf.saved_model.save(module, str(temporary), signatures=module.signatures(), options=options)
+        module = _Servable(dist)
+        tf.saved_model.save(
+            module,
+            str(temporary),
+            signatures=signatures(
+                dist, num_importance_samples=num_importance_samples, batch_size=batch_size
+            ),
+            # With gradients, TensorFlow would keep every function of each loading for ever.
+            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+        )
+        _drop_names_of_gradients(temporary)
         temporary.chmod(0o755)
-        if directory.exists():
-            directory.rmdir()
-        os.replace(temporary, directory)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        os.replace(temporary, target)
     except (OSError, tf.errors.OpError) as error:
-        # TensorFlow says "{{node}} temporary file; No space left on device [Op:SaveV2]".
-        reason = re.sub(r" \[Op:\w+\]", "", str(error)).rpartition("; ")[2].rstrip(".")
-        raise OSError(f"Cannot write {directory}: {reason}.") from error
+        raise _cannot_write(directory, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return directory
 
 
+def _empty(directory: Path) -> Path:
+    """Returns where to write, past any links, once it is known that nothing is there."""
+    target = directory.resolve()
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"{directory} is a file: give a directory.")
+    if target.exists() and any(target.iterdir()):
+        raise ValueError(f"{directory} exists and is not empty: give another directory.")
+    return target
+
+
+def _cannot_write(directory: Path, error: Exception) -> OSError:
+    # TensorFlow says "{{node}} temporary file; No space left on device [Op:SaveV2]".
+    reason = getattr(error, "strerror", None) or re.sub(r" \[Op:\w+\]", "", str(error))
+    return OSError(f"Cannot write {directory}: {reason.rpartition('; ')[2].rstrip('.')}.")
+
+
+def _drop_names_of_gradients(directory: Path) -> None:
+    """Has loading not warn of each custom gradient that was left out; TensorFlow takes its own."""
+    path = directory / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(path.read_bytes())
+    for function in model.meta_graphs[0].graph_def.library.function:
+        for node in function.node_def:
+            node.attr.pop("_gradient_op_type", None)
+    path.write_bytes(model.SerializeToString())
+    (directory / "fingerprint.pb").unlink()  # that of the file before
+
+
 class _Servable(tf.Module):
-    """Holds the flow's variables, each once, and the signatures."""
+    """Holds the flow's variables, each once.
 
-    def __init__(self, dist: Flow, num_importance_samples: int, *, by_xla: bool):
-        super().__init__(name="flow")
-        # The flow itself stays out of sight of the saver: it would store Keras' view as well.
-        self._flow = self._no_dependency(dist)
-        self._samples = num_importance_samples
-        self._by_xla = by_xla
-        self.weights = list(dist.variables)
-
-    def signatures(self) -> dict[str, Any]:
-        dist = self._flow
-        event = tuple(dist.event_shape)
-        images = dist.levels is not None
-        name = "images" if images else "x"
-        dtype = pixel_dtype(dist) if images else dist.dtype
-        latent_size = sum(dist.latent_sizes)
-        data_spec = {name: tf.TensorSpec([None, *event], dtype, name=name)}
-        latent_spec = {"latents": tf.TensorSpec([None, latent_size], dist.dtype, name="latents")}
-        seed_spec = {"seed": tf.TensorSpec([2], tf.int32, name="seed")}
-        labels_spec: dict[str, tf.TensorSpec] = {}
-        if dist.num_classes is not None:
-            labels_spec = {"labels": tf.TensorSpec([None], tf.int32, name="labels")}
-
-        def check_labels(labels):
-            return None if labels is None else asserted_labels(labels, dist.num_classes)
-
-        def check(data):
-            return asserted_pixels(data, dist.levels) if images else data
-
-        def likelihood(labels=None, **data):
-            rows, labels = check(data[name]), check_labels(labels)
-            values = [
-                log_prob_graph(dist, rows, Context(noise="per_example", seed=(0, k)), labels)
-                for k in range(self._samples if images else 1)
-            ]
-            log_prob = (
-                tf.reduce_logsumexp(tf.stack(values), 0)
-                - tf.math.log(tf.cast(len(values), dist.dtype))
-                if len(values) > 1
-                else values[0]
-            )
-            outputs = {"log_prob": log_prob}
-            if images:
-                outputs["bits_per_dim"] = -log_prob / nats_per_unit(dist)
-            return outputs
-
-        def log_prob(seed, labels=None, **data):
-            rows, labels = check(data[name]), check_labels(labels)
-            return {"log_prob": log_prob_graph(dist, rows, Context(seed=seed), labels)}
-
-        def sample(num_samples, temperature, seed, labels=None):
-            z = tf.random.stateless_normal(
-                [num_samples, latent_size], seed=seed, dtype=dist.dtype, alg="philox"
-            )
-            z *= tf.cast(temperature, dist.dtype)
-            if labels is not None:
-                labels = tf.ensure_shape(tf.broadcast_to(labels, [num_samples]), [None])
-            return {name: sample_graph(dist, z, check_labels(labels))}
-
-        def encode(labels=None, **data):
-            return {"latents": encode_graph(dist, check(data[name]), check_labels(labels))}
-
-        def decode(latents, labels=None):
-            return {name: decode_graph(dist, latents, check_labels(labels))}
-
-        sample_spec = {
-            "num_samples": tf.TensorSpec([], tf.int32, name="num_samples"),
-            "temperature": tf.TensorSpec([], tf.float32, name="temperature"),
-            **seed_spec,
-        }
-        specs: dict[str, tuple[Callable[..., dict], dict[str, tf.TensorSpec]]] = {
-            "serving_default": (likelihood, data_spec),
-            "log_prob": (log_prob, {**data_spec, **seed_spec}),
-            "sample": (sample, sample_spec),
-            "encode": (encode, data_spec),
-            "decode": (decode, latent_spec),
-        }
-        graphs = {}
-        for key, (function, spec) in specs.items():
-            by_xla = self._by_xla and key not in EXACT
-            call = _takes_any_count(
-                function,
-                counted=next(iter(spec)),
-                # XLA's smallest chunk would be several times as much work as one image.
-                one_apart=images and (by_xla or key in ONE_APART),
-                by_xla=by_xla,
-            )
-            graph = tf.function(call, autograph=False)
-            graphs[key] = graph.get_concrete_function(**spec, **labels_spec)
-        return graphs
-
-
-def _takes_any_count(
-    function: Callable[..., dict], *, counted: str, one_apart: bool, by_xla: bool
-) -> Callable[..., dict]:
-    """Returns the function, working on no rows as well: TensorFlow's fused convolutions do not.
-
-    An empty batch gets one row of zeros, which is left out of the results. `counted` names the
-    input that has the batch, or is its size. With `one_apart`, a batch of one has a graph of its
-    own, which knows its size; see `conditioners.convolution`. `by_xla` is about larger ones.
+    The flow itself stays out of sight of the saver: it would store Keras' view as well.
     """
 
-    def filled(value: tf.Tensor) -> tf.Tensor:
-        missing = tf.cast(tf.equal(tf.shape(value)[0], 0), tf.int32)
-        return tf.concat([value, tf.zeros([missing, *value.shape[1:]], value.dtype)], 0)
-
-    def call(**inputs):
-        # A signature takes a tensor of another shape silently.
-        checked = {
-            k: tf.ensure_shape(v, v.shape)
-            for k, v in inputs.items()
-            if v.shape.rank and k != "seed"
-        }
-        size = {**inputs, **checked}[counted]
-        count = tf.shape(size)[0] if size.shape.rank else size
-
-        def of_one() -> dict:
-            # Not `tf.reshape` or `tf.ensure_shape`: from these TensorFlow concludes that the batch
-            # has one row, outside of this branch too.
-            message = "One example has one label."
-            single = [
-                tf.debugging.assert_equal(tf.shape(v)[0], 1, message) for v in checked.values()
-            ]
-            with tf.control_dependencies(single):
-                rows = {k: tf.gather(v, [0]) for k, v in checked.items()}
-            one = {} if size.shape.rank else {counted: tf.constant(1)}
-            return function(**{**inputs, **rows, **one})
-
-        def of_many() -> dict:
-            rows = {k: filled(v) for k, v in checked.items()}
-            at_least_one = {} if size.shape.rank else {counted: tf.maximum(size, 1)}
-            with fused.programs(when=by_xla):
-                return function(**{**inputs, **rows, **at_least_one})
-
-        results = tf.cond(tf.equal(count, 1), of_one, of_many) if one_apart else of_many()
-        return {key: value[:count] for key, value in results.items()}
-
-    return call
+    def __init__(self, dist: Flow):
+        super().__init__(name="flow")
+        self.weights = list(dist.variables)

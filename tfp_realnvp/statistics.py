@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.factor_out import FactorOut
@@ -36,7 +37,7 @@ def reestimate_statistics(
         rows_at_once: examples evaluated at once; the result does not depend on it.
 
     Raises:
-        ValueError: bad data, or none.
+        ValueError: bad data or labels, no data, or `rows_at_once` below 1.
 
     Example:
         >>> import numpy as np, tfp_realnvp as nvp
@@ -45,6 +46,7 @@ def reestimate_statistics(
         >>> nvp.encode(dist, [[1.0, 6.0]]).tolist()
         [[0.0, 0.0]]
     """
+    arguments.whole("reestimate_statistics", "rows_at_once", rows_at_once)
     data = np.asarray(data)
     check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
     check_labels(labels, dist.num_classes, len(data), name=dist.name)

@@ -12,12 +12,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="DIR", help="run directory or .keras file")
     parser.add_argument("out", metavar="OUT", help="directory of the SavedModel")
     parser.add_argument(
-        "--by_xla",
-        action="store_true",
-        help="XLA between bfloat16 convolutions, for large batches; needs a TensorFlow with XLA",
+        "--num_importance_samples", type=int, default=1, help="noise samples in serving_default"
     )
     parser.add_argument(
-        "--num_importance_samples", type=int, default=1, help="noise samples in serving_default"
+        "--batch_size", type=int, help="examples in a call, for converters; any number if not given"
     )
 
 
@@ -31,6 +29,6 @@ def run(args: argparse.Namespace) -> None:
         saving.load(args.run),
         args.out,
         num_importance_samples=args.num_importance_samples,
-        by_xla=args.by_xla,
+        batch_size=args.batch_size,
     )
     print(f"SavedModel in {path}")

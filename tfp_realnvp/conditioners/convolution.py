@@ -17,12 +17,17 @@ _divides = contextvars.ContextVar("_divides", default=True)
 
 @contextlib.contextmanager
 def undivided() -> Iterator[None]:
-    """Leaves single images whole in the graphs made inside, for compilers other than TensorFlow."""
+    """Leaves images and batches whole in the graphs made inside, for other compilers' sake."""
     token = _divides.set(False)
     try:
         yield
     finally:
         _divides.reset(token)
+
+
+def divides() -> bool:
+    """Returns whether the graph that is being made may cut images and batches."""
+    return _divides.get()
 
 
 class Edges(NamedTuple):
@@ -128,7 +133,7 @@ def _bands(image, *, halo, edges):
 
 def _is_one_image(x):
     one = x.shape.is_fully_defined() and x.shape[0] == 1
-    return one and _divides.get() and not _has_gpu()
+    return one and divides() and not _has_gpu()
 
 
 @functools.cache
