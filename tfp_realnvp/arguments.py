@@ -14,7 +14,9 @@ import keras
 import tensorflow as tf
 
 
-def whole(owner: str, name: str, value: Any, *, least: int | None = 1) -> int:
+def whole(
+    owner: str, name: str, value: Any, *, least: int | None = 1, most: int | None = None
+) -> int:
     """Returns a whole number, such as a count or a size.
 
     Args:
@@ -22,9 +24,10 @@ def whole(owner: str, name: str, value: Any, *, least: int | None = 1) -> int:
         name: name of the argument, for the message.
         value: what was given.
         least: the least allowed; None for any.
+        most: the most allowed; None for any.
 
     Raises:
-        ValueError: it is not a whole number, or below the least.
+        ValueError: it is not a whole number, or beyond a limit.
 
     Example:
         >>> from tfp_realnvp.arguments import whole
@@ -33,10 +36,27 @@ def whole(owner: str, name: str, value: Any, *, least: int | None = 1) -> int:
         ...
         ValueError: ResNet needs width to be a whole number of at least 1, got 2.5.
     """
-    if not _is_whole(value) or (least is not None and value < least):
-        limit = "" if least is None else f" of at least {least}"
-        raise ValueError(f"{owner} needs {name} to be a whole number{limit}, got {value!r}.")
+    fits = (
+        _is_whole(value) and (least is None or value >= least) and (most is None or value <= most)
+    )
+    if not fits:
+        limits = [
+            f" of at {word} {limit}"
+            for word, limit in (("least", least), ("most", most))
+            if limit is not None
+        ]
+        expected = "a whole number" + " and".join(limits)
+        raise ValueError(f"{owner} needs {name} to be {expected}, got {value!r}.")
     return int(value)
+
+
+def seed(owner: str, value: Any, *, name: str = "seed") -> int:
+    """Returns a seed: a whole number of 32 bits, as TensorFlow's stateless generators take.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return whole(owner, name, value, least=-(2**31), most=2**31 - 1)
 
 
 def real(

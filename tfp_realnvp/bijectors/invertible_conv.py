@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp import arguments
+from tfp_realnvp import allowance, arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.context import Scope, stable_hash
 
@@ -103,6 +103,7 @@ class InvertibleConv(FlowBijector):
 
 def random_rotation(size: int, scope: Scope) -> np.ndarray:
     """Returns an orthogonal `[size, size]` matrix, a function of (seed, path)."""
+    allowance.require((size, size))
     rng = np.random.default_rng(stable_hash(f"{scope.seed}/{scope.path}/rotation"))
     rotation, upper = np.linalg.qr(rng.normal(size=(size, size)))
     return rotation * np.sign(np.diag(upper))
