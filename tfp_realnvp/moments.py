@@ -40,13 +40,24 @@ class RunningMoments:
         mean, variance = self.snapshot()
         return tf.cast(mean, _wide(x)), tf.cast(variance, _wide(x))
 
-    def of_batch(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the moments of `[N, ..., C]` over all axes but the last, and all replicas."""
+    def of_batch(self, x: tf.Tensor, *, is_empty: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the moments of `[N, ..., C]` over all axes but the last, and all replicas.
+
+        Args:
+            x: activations.
+            is_empty: whether they are of no data; see `Context.is_empty`.
+        """
         x = tf.cast(x, _wide(x))
         axes = list(range(x.shape.rank - 1))
-        count = sum_over_replicas(tf.cast(tf.size(x) // x.shape[-1], x.dtype))
-        mean = sum_over_replicas(tf.reduce_sum(x, axes)) / count
-        return mean, sum_over_replicas(tf.reduce_sum(tf.square(x - mean), axes)) / count
+        counts = 1 - tf.cast(is_empty, x.dtype)
+        size = sum_over_replicas(counts * tf.cast(tf.size(x) // x.shape[-1], x.dtype))
+
+        def mean_of(values):
+            total = sum_over_replicas(counts * tf.reduce_sum(values, axes))
+            return tf.math.divide_no_nan(total, size)
+
+        mean = mean_of(x)
+        return mean, mean_of(tf.square(x - mean))
 
     def update(self, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Takes a training step.
