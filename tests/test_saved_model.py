@@ -174,7 +174,7 @@ print(after - before)
 """
 
 
-@pytest.mark.parametrize("times", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("times", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_loading_again_and_new_versions_take_no_memory(tmp_path, times):
     small = nvp.flows.build("uva_simple", SHAPE, width=2, couplings=1, blocks=1)
     path = nvp.export(small, tmp_path / "flow")

@@ -117,14 +117,16 @@ def temperatures(dist: Flow, temperature: float | Sequence[float]) -> np.ndarray
     """Returns what to scale latents drawn from the base with, `[D]` or `[1]`; see `sample`."""
     given = np.atleast_1d(np.asarray(temperature))
     sizes = [1] if given.shape == (1,) else dist.latent_sizes
-    known = given.shape == (len(sizes),) and given.dtype.kind in "iuf"
-    scales = given.astype(dist.dtype.as_numpy_dtype) if known else given
-    if not known or not np.isfinite(scales).all() or (scales < 0).any():
+    valid = given.shape == (len(sizes),) and given.dtype.kind in "iuf"
+    if valid:
+        given = _cast(dist, given)
+        valid = np.isfinite(given).all() and (given >= 0).all()
+    if not valid:
         raise ValueError(
             f"Needs one temperature >= 0, or one for each of {len(dist.latent_sizes)} scales, got "
             f"{temperature}."
         )
-    return np.repeat(scales, sizes)
+    return np.repeat(given, sizes)
 
 
 def split_scales(dist: Flow, latents: Any) -> list[np.ndarray]:
@@ -293,10 +295,16 @@ def _latents(dist: Flow, latents: Any) -> np.ndarray:
     check_event_shape(latents.shape, (sum(dist.latent_sizes),), f"The latent side of {dist.name}")
     if latents.dtype.kind not in "iuf":
         raise ValueError(f"latents must be real numbers, got an array of dtype {latents.dtype}.")
-    bad = np.count_nonzero(~np.isfinite(latents.astype(dist.dtype.as_numpy_dtype)))
+    bad = np.count_nonzero(~np.isfinite(_cast(dist, latents)))
     if bad:
         raise ValueError(f"latents must be finite, got {bad} NaN or infinite values.")
     return latents
+
+
+def _cast(dist: Flow, values: np.ndarray) -> np.ndarray:
+    """Returns values in the flow's dtype, infinite where they are too large for it."""
+    with np.errstate(over="ignore"):
+        return values.astype(dist.dtype.as_numpy_dtype)
 
 
 def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: int) -> np.ndarray:
