@@ -120,7 +120,7 @@ def temperatures(dist: Flow, temperature: float | Sequence[float]) -> np.ndarray
     valid = given.shape == (len(sizes),) and given.dtype.kind in "iuf"
     if valid:
         given = _cast(dist, given)
-        valid = np.isfinite(given).all() and (given >= 0).all()
+        valid = bool(np.isfinite(given).all() and (given >= 0).all())
     if not valid:
         raise ValueError(
             f"Needs one temperature >= 0, or one for each of {len(dist.latent_sizes)} scales, got "
