@@ -23,7 +23,8 @@ _EXACT = Context(noise="centre", exact=True)
 # Calls, and signatures of a SavedModel, that compute with these.
 EXACT = frozenset({"encode", "decode"})
 
-_NOT_FINITE = (
+# Integers have no NaN: it would be black pixels.
+NOT_FINITE = (
     "The flow decodes these latents to NaN: they are too large, or its weights are not finite."
 )
 
@@ -256,8 +257,7 @@ def decode_graph(
     data = map_chunks(of_chunk, [latents, labels], rows=rows, dtype=dist.dtype)
     if dist.levels is None:
         return data
-    # As integers NaN would be black pixels.
-    check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(data)), [_NOT_FINITE])
+    check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(data)), [NOT_FINITE])
     with tf.control_dependencies([check]):
         return tf.cast(data, pixel_dtype(dist))
 
@@ -323,8 +323,8 @@ def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: in
         try:
             return function(values[start : start + rows], chunk_labels).numpy()
         except tf.errors.InvalidArgumentError as error:
-            if _NOT_FINITE not in str(error):
+            if NOT_FINITE not in str(error):
                 raise
-            raise ValueError(_NOT_FINITE) from error
+            raise ValueError(NOT_FINITE) from error
 
     return np.concatenate([mapped(start) for start in range(0, len(values), rows)])

@@ -19,7 +19,7 @@ from tfp_realnvp.checks import check_data, check_labels
 from tfp_realnvp.conditioners.convolution import undivided
 from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.latents import draw, pixel_dtype, temperatures
+from tfp_realnvp.latents import NOT_FINITE, draw, pixel_dtype, temperatures
 
 
 class Lite:
@@ -105,7 +105,7 @@ class Lite:
 
         Raises:
             ValueError: bad labels, a temperature that is negative or not finite, not one per
-                scale, or another seed.
+                scale, or another seed; pixels that are NaN.
         """
         scales = temperatures(self._dist, temperature)
         if seed is None:
@@ -114,8 +114,11 @@ class Lite:
         else:
             latents = draw(self._dist, "Lite.sample", self._num, seed)
         drawn = self._run("sample", _decode, {"latents": latents * scales}, labels)
-        pixels = self._dist.levels is not None
-        return drawn.astype(pixel_dtype(self._dist).as_numpy_dtype) if pixels else drawn
+        if self._dist.levels is None:
+            return drawn
+        if not np.isfinite(drawn).all():
+            raise ValueError(NOT_FINITE)
+        return drawn.astype(pixel_dtype(self._dist).as_numpy_dtype)
 
     def _noise(self, quantizer, data, seed):
         # NumPy's: after a graph TensorFlow's threads stay awake for a while, in the programs' way.
