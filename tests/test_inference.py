@@ -86,6 +86,13 @@ def test_inference_refuses():
     vectors = nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,))
     with pytest.raises(ValueError, match="A posterior is over vectors; uva_simple models images"):
         nvp.fit_posterior(images, banana)
+    classes = nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,), num_classes=3)
+    for call in (
+        lambda: nvp.fit_posterior(classes, banana),
+        lambda: nvp.hmc(banana, tf.zeros([2, 2]), preconditioner=classes),
+    ):
+        with pytest.raises(ValueError, match="realnvp is conditional on 3 classes"):
+            call()
     with pytest.raises(ValueError, match="models images"):
         nvp.hmc(banana, tf.zeros([2, 2]), preconditioner=images)
     with pytest.raises(ValueError, match=r"points \[N, D\], of .* got shape \(2,\)"):
