@@ -16,6 +16,9 @@ def main() -> int:
     if not os.path.exists(os.path.join(args.directory, "saved_model.pb")):
         print(f"error: {args.directory} holds no SavedModel.", file=sys.stderr)
         return 2
+    if args.num < 1:
+        print(f"error: --num is a whole number of at least 1, got {args.num}.", file=sys.stderr)
+        return 2
 
     # TensorFlow's start-up chatter is written past Python's streams.
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

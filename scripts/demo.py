@@ -9,21 +9,21 @@ from pathlib import Path
 # Works from a checkout that is not installed.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tfp_realnvp.cli.main import add_debug, guarded
+from tfp_realnvp.cli.main import Parser, add_debug, guarded
 
 CHECK = Path(__file__).with_name("check_saved_model.py")
 
 
 def main() -> int:
     """Parses the arguments and runs the demonstration."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         description="Train a flow on the embedded digits, evaluate, sample, export and reload it.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="directory of results")
     parser.add_argument("--epochs", type=int, default=30, help="passes over the training data")
     add_debug(parser)
-    return guarded(demonstrate, parser.parse_args())
+    return guarded(demonstrate, parser.parse())
 
 
 def demonstrate(args: argparse.Namespace) -> int:

@@ -59,6 +59,10 @@ def test_flips_mirror_half_of_the_images_and_resume(rng):
     [
         ({"batch_size": 24}, "Batches of 24 cannot be made of 23 examples"),
         ({"batch_size": 0}, "batch_size >= 1"),
+        ({"batch_size": 4.5}, r"batch_size must be an integer; got 4\.5"),
+        ({"seed": None}, "seed must be an integer; got None"),
+        ({"start_step": 0.0}, "start_step must be an integer"),
+        ({"num_steps": "3"}, "num_steps must be an integer; got '3'"),
         ({"labels": np.zeros(3)}, "3 labels for 23 examples"),
         ({"flip": True}, "Only images"),
     ],

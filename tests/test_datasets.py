@@ -173,6 +173,9 @@ def test_unknown_split_and_option():
         datasets.load("digits", split="dev")
     with pytest.raises(datasets.DatasetError, match="has no option 'size'; it takes none"):
         datasets.load("digits", size=3)
+    for ask in (datasets.info, datasets.load_arrays):
+        with pytest.raises(datasets.DatasetError, match=r"seed must be an integer; got 0\.5"):
+            ask("moons", seed=0.5)
 
 
 def test_register_adds_a_set():

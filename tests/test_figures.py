@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow_probability as tfp
 
-from tfp_realnvp import figures
+from tfp_realnvp import figures, pictures
 
 NORMAL = tfp.distributions.MultivariateNormalDiag(np.zeros(2, np.float32), np.ones(2, np.float32))
 
@@ -38,3 +38,21 @@ def test_the_other_figures_have_a_panel_for_each_set(rng):
     assert len(figures.points({"a": rng.normal(size=(9, 2))}).axes) == 1
     legend = figures.scores({"in": [1, 2, 3], "out": [2.0, 5.0]}).axes[0].get_legend()
     assert [text.get_text() for text in legend.get_texts()] == ["in", "out"]
+
+
+def test_axes_have_the_names_of_columns(rng):
+    columns = ["height", "weight", "age"]
+    for figure in (
+        figures.points({"a": rng.normal(size=(9, 2))}, columns=columns),
+        figures.densities({"normal": NORMAL}, span=(-1, 1, -1, 1), resolution=3, columns=columns),
+    ):
+        axis = figure.axes[0]
+        assert (axis.get_xlabel(), axis.get_ylabel()) == ("height", "weight")
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+def test_samples_of_any_size_are_drawn(tmp_path, rng, size):
+    samples = rng.normal(size=(9, size))
+    columns = ["a", "b", "c"][:size]
+    pictures.write_samples(tmp_path / "s.png", samples, levels=None, data=samples, columns=columns)
+    assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"

@@ -12,7 +12,6 @@ import tensorflow as tf
 from constructors import BIJECTORS, perturb_weights
 
 import tfp_realnvp as nvp
-from tfp_realnvp.saving import replacing
 
 FLOWS = {
     "uva_simple": ((4, 4, 1), {"width": 4, "couplings": 2, "blocks": 1}),
@@ -161,21 +160,6 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
         nvp.save(perturbed("uva_simple"), path)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["flow.keras"]
-
-
-def test_replacing_is_all_or_nothing(tmp_path):
-    path = tmp_path / "deep" / "file.txt"
-    with pytest.raises(RuntimeError), replacing(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
-    assert list(path.parent.iterdir()) == []
-    with replacing(path) as temporary:
-        temporary.write_text("whole")
-    assert path.read_text() == "whole"
-    assert [p.name for p in path.parent.iterdir()] == ["file.txt"]
-    blocked = path / "under_a_file.txt"
-    with pytest.raises(OSError, match="Cannot write"), replacing(blocked):
-        pass
 
 
 def test_a_saved_flow_holds_each_weight_once(tmp_path):

@@ -63,6 +63,22 @@ def test_a_resumed_run_keeps_what_the_device_decided_when_it_began(tmp_path, cap
     assert asked == {"precision": "bfloat16", "shards": 1}
 
 
+@pytest.mark.parametrize(("dataset", "expected"), [("moons", "float32"), ("digits", "bfloat16")])
+def test_by_itself_bfloat16_is_for_images(tmp_path, monkeypatch, dataset, expected):
+    monkeypatch.setattr("tfp_realnvp.precision.best_precision", lambda: "bfloat16")
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    line = ["--flow", "realnvp", "--dataset", dataset, "--out", str(tmp_path / "run")]
+    assert train._device_settings(parser.parse_args(line))["precision"] == expected
+
+
+def test_bfloat16_for_vectors_is_refused(tmp_path, capsys):
+    line = ["--flow", "iaf", "--dataset", "moons", "--out", str(tmp_path / "run")]
+    assert main([*line, "--precision", "bfloat16"], command="train") == 2
+    assert "bfloat16 is for the convolutions of images, and moons has" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_shards_that_are_no_number(tmp_path, capsys):
     line = ["--flow", "uva_simple", "--out", str(tmp_path / "run"), "--shards", "two"]
     assert main(line, command="train") == 2
@@ -147,6 +163,68 @@ def test_an_error_is_one_sentence(name, args, sentence, capsys):
     assert captured.out == ""
     assert captured.err.startswith(sentence) and len(captured.err.splitlines()) == 1
     assert not Path("unused").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "sentence"),
+    [
+        ("train", ["--seed", "1" + "0" * 20], "A run needs seed to be a whole number of at least"),
+        ("train", ["--learning_rate", "inf"], "A run needs learning_rate to be finite, got inf."),
+        ("train", ["--test_examples", "-5"], "train.py needs --test_examples to be a whole number"),
+        ("train", ["--shards", "10000"], "train.py needs --shards to be a whole number of at lea"),
+        ("train", ["--shards", "0"], "train.py needs --shards to be a whole number of at least 1"),
+        ("train", ["--option", "event_shape=3"], "event_shape: settled by the run's data set and"),
+        ("train", ["--option", "name=3"], "name: settled by the run's data set and settings, not"),
+        ("train", ["--option", "=3"], "An option is given as NAME=VALUE, got '=3'."),
+        ("train", ["--option", "width=1", "--option", "width=2"], "--option width is given twice."),
+        ("train", ["--checkpoint_seconds", "nan"], "train needs checkpoint_seconds to be a finite"),
+        ("evaluate", ["--examples", "-5"], "evaluate.py needs --examples to be a whole number of"),
+        ("evaluate", ["--num_importance_samples", "0"], "evaluate.py needs --num_importance_sam"),
+        ("evaluate", ["--seed", "1" + "0" * 20], "evaluate.py needs --seed to be a whole number"),
+        ("sample", ["--num", "0"], "sample.py needs --num to be a whole number of at least 1"),
+        ("sample", ["--num", "-3"], "sample.py needs --num to be a whole number of at least 1"),
+        ("sample", ["--temperature", "nan"], "sample.py needs --temperature to be a finite number"),
+        ("sample", ["--temperature", "-1"], "sample.py needs --temperature to be a finite number"),
+        ("sample", ["--temperature", "1", "inf"], "sample.py needs --temperature to be a finite"),
+        ("sample", ["--seed", "1" + "0" * 20], "sample.py needs --seed to be a whole number of at"),
+        ("export", ["--num_importance_samples", "0"], "export.py needs --num_importance_samples"),
+    ],
+)
+def test_a_number_out_of_range_is_told_before_anything_is_written(
+    name, args, sentence, capsys, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    where = {"train": ["--flow", "uva_simple", "--out", "new"], "export": ["run", "new"]}
+    assert main([*where.get(name, ["run"]), *args], command=name) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith(f"error: {sentence}") and captured.err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "args", "sentence"),
+    [
+        ("train", ["--flow", "a", "--out", ""], "out is empty: leave it out, or give it a value."),
+        ("train", ["--flow", "", "--out", "b"], "flow is empty: leave it out, or give it a value."),
+        ("evaluate", ["run", "--data_dir", ""], "data_dir is empty: leave it out, or give it a"),
+        ("sample", [""], "run is empty: leave it out, or give it a value."),
+        ("sample", ["run", "--num", "two"], "argument --num: invalid int value: 'two'"),
+        ("train", ["--flow", "a"], "the following arguments are required: --out"),
+    ],
+)
+def test_an_argument_that_cannot_be_read_is_told_in_one_sentence(name, args, sentence, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(args, command=name)
+    captured = capsys.readouterr()
+    assert stopped.value.code == 2 and captured.out == ""
+    assert captured.err.startswith(f"error: {sentence}") and captured.err.count("\n") == 1
+
+
+def test_errors_of_the_system_keep_their_path(tmp_path, capsys):
+    (tmp_path / "config.json").mkdir()
+    assert main([str(tmp_path)], command="evaluate") == 2
+    assert capsys.readouterr().err == f"error: Is a directory: {tmp_path / 'config.json'}\n"
 
 
 def test_no_saved_model_is_told():

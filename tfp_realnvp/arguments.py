@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 import types
 import typing
 from collections.abc import Iterable, Sequence
@@ -13,7 +14,9 @@ import keras
 import tensorflow as tf
 
 
-def whole(owner: str, name: str, value: Any, *, least: int | None = 1) -> int:
+def whole(
+    owner: str, name: str, value: Any, *, least: int | None = 1, most: int | None = None
+) -> int:
     """Returns a whole number, such as a count or a size.
 
     Args:
@@ -21,9 +24,10 @@ def whole(owner: str, name: str, value: Any, *, least: int | None = 1) -> int:
         name: name of the argument, for the message.
         value: what was given.
         least: the least allowed; None for any.
+        most: the most allowed; None for any.
 
     Raises:
-        ValueError: it is not a whole number, or below the least.
+        ValueError: it is not a whole number, or beyond a limit.
 
     Example:
         >>> from tfp_realnvp.arguments import whole
@@ -32,10 +36,27 @@ def whole(owner: str, name: str, value: Any, *, least: int | None = 1) -> int:
         ...
         ValueError: ResNet needs width to be a whole number of at least 1, got 2.5.
     """
-    if not _is_whole(value) or (least is not None and value < least):
-        limit = "" if least is None else f" of at least {least}"
-        raise ValueError(f"{owner} needs {name} to be a whole number{limit}, got {value!r}.")
+    fits = (
+        _is_whole(value) and (least is None or value >= least) and (most is None or value <= most)
+    )
+    if not fits:
+        limits = [
+            f" of at {word} {limit}"
+            for word, limit in (("least", least), ("most", most))
+            if limit is not None
+        ]
+        expected = "a whole number" + " and".join(limits)
+        raise ValueError(f"{owner} needs {name} to be {expected}, got {value!r}.")
     return int(value)
+
+
+def seed(owner: str, value: Any, *, name: str = "seed") -> int:
+    """Returns a seed: a whole number of 32 bits, as TensorFlow's stateless generators take.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return whole(owner, name, value, least=-(2**31), most=2**31 - 1)
 
 
 def real(
@@ -78,6 +99,24 @@ def real(
     return value
 
 
+def interval(owner: str, low: Any, high: Any) -> tuple[float, float]:
+    """Returns the ends of an interval.
+
+    Args:
+        owner: who was given them, for the message.
+        low: the lower end.
+        high: the upper end.
+
+    Raises:
+        ValueError: they or their distance are no finite numbers, or the wrong way round.
+    """
+    real(owner, "low", low)
+    real(owner, "high", high)
+    if not (low < high and math.isfinite(high - low)):
+        raise ValueError(f"{owner} needs low < high, a finite distance apart, got [{low}, {high}].")
+    return low, high
+
+
 def widths(
     owner: str, name: str, value: Any, *, count: int | None = None, least: int = 0
 ) -> tuple[int, ...]:
@@ -112,6 +151,21 @@ def instance(owner: str, name: str, value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise TypeError(f"{owner} needs {name} to be {article} {kind.__name__}, got {value!r}.")
+    return value
+
+
+def scope_name(owner: str, value: Any) -> str:
+    """Returns a name that TensorFlow takes for a scope.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: it is empty, or has other characters.
+    """
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", instance(owner, "name", value, str)):
+        raise ValueError(
+            f"{owner} needs name to be letters, digits and underscores from a letter on, got "
+            f"{value!r}."
+        )
     return value
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfp_realnvp.pictures import grid
+from tfp_realnvp.pictures import grid, label_axes
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -22,6 +22,7 @@ def densities(
     *,
     span: Sequence[float] | None = None,
     resolution: int = 80,
+    columns: Sequence[str] | None = None,
 ) -> Figure:
     """Draws the densities of 2-D distributions side by side, after the data they are of.
 
@@ -30,6 +31,7 @@ def densities(
         data: `[N, 2]` points to draw first.
         span: `(x_low, x_high, y_low, y_high)`; None for that of the data and a margin.
         resolution: points of a side.
+        columns: names of the two coordinates, for the axes.
 
     Returns:
         A Matplotlib figure.
@@ -62,15 +64,25 @@ def densities(
             density = np.exp(np.asarray(dist.log_prob(points))).reshape(resolution, resolution)
             axis.pcolormesh(x, y, density, rasterized=True)
         axis.set(title=title, xticks=[], yticks=[], xlim=span[:2], ylim=span[2:])
+        label_axes(axis, columns)
     return figure
 
 
-def points(sets: Mapping[str, Any]) -> Figure:
-    """Draws sets of 2-D points `[N, 2]` side by side, by title."""
+def points(sets: Mapping[str, Any], *, columns: Sequence[str] | None = None) -> Figure:
+    """Draws sets of 2-D points `[N, 2]` side by side.
+
+    Args:
+        sets: points by title.
+        columns: names of the two coordinates, for the axes.
+
+    Returns:
+        A Matplotlib figure.
+    """
     figure, axes = _panels(len(sets))
     for axis, (title, values) in zip(axes, sets.items(), strict=True):
         axis.scatter(*np.asarray(values)[:, :2].T, s=2, alpha=0.4, rasterized=True)
         axis.set(title=title, xticks=[], yticks=[])
+        label_axes(axis, columns)
     return figure
 
 

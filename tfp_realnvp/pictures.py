@@ -59,14 +59,21 @@ def write_samples(
     *,
     levels: int | None,
     data: np.ndarray | None = None,
+    columns: Sequence[str] | None = None,
 ) -> None:
-    """Writes a picture of samples: a grid of images, or a scatter plot of two coordinates.
+    """Writes a picture of samples: a grid of images, or a plot of the first two coordinates.
+
+    Vectors of one coordinate are drawn as a histogram.
 
     Args:
         path: a PNG file.
         samples: `[N, H, W, C]` or `[N, D]`.
         levels: number of levels of images; None for vectors.
         data: `[N, D]` vectors to plot beside the samples.
+        columns: names of the D coordinates, for the axes.
+
+    Raises:
+        OSError: the file cannot be written; nothing half-written is left.
     """
     if levels is not None:
         canvas = grid(samples, levels=levels)
@@ -76,9 +83,20 @@ def write_samples(
     figure = _figure(width=4 * len(panels))
     axes = figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0]
     for axis, (title, points) in zip(axes, panels, strict=True):
-        axis.scatter(points[:, 0], points[:, 1], s=2, alpha=0.5)
-        axis.set(title=title, aspect="equal")
+        if points.shape[1] == 1:
+            axis.hist(points[:, 0], bins=50, density=True)
+        else:
+            axis.scatter(points[:, 0], points[:, 1], s=2, alpha=0.5)
+            axis.set_aspect("equal")
+        axis.set_title(title)
+        label_axes(axis, columns)
     _write_figure(path, figure)
+
+
+def label_axes(axis: Any, columns: Sequence[str] | None) -> None:
+    """Labels a Matplotlib axis with the names of the first coordinates, where there are any."""
+    for label, name in zip((axis.set_xlabel, axis.set_ylabel), columns or (), strict=False):
+        label(name)
 
 
 def write_curves(

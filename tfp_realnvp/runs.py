@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import platform
 from importlib.metadata import version
@@ -13,111 +12,41 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfp_realnvp import callbacks, datasets, flows, pictures
+from tfp_realnvp import arguments, callbacks, datasets, pictures, run_data, run_directory
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.evaluation import evaluate
+from tfp_realnvp.evaluation import evaluate_arrays
+from tfp_realnvp.interruption import Interrupted, Interruption
 from tfp_realnvp.model import FlowModel
-from tfp_realnvp.optimizers import Adam
-from tfp_realnvp.saving import load, replacing
+from tfp_realnvp.run_config import SCHEDULES, RunConfig
+from tfp_realnvp.run_directory import (
+    CONFIG,
+    CURVES,
+    DATA,
+    LAST,
+    LOG,
+    RESULTS,
+    SAMPLES,
+    TENSORBOARD,
+    read_columns,
+    read_config,
+)
+from tfp_realnvp.saving import load
 
-CONFIG, LOG, RESULTS, LAST = "config.json", "log.csv", "results.json", "last.npz"
-SCHEDULES = ("constant", "exponential", "cosine")
+__all__ = [
+    "CONFIG",
+    "LAST",
+    "LOG",
+    "RESULTS",
+    "SCHEDULES",
+    "Interrupted",
+    "RunConfig",
+    "read_columns",
+    "read_config",
+    "train",
+]
 
-
-@dataclasses.dataclass(frozen=True)
-class RunConfig:
-    """What a training run is made of; two runs of equal configuration end equal.
-
-    Attributes:
-        flow: name of the flow.
-        dataset: name or path of the data set.
-        data_dir: where downloaded or raw data sets are kept.
-        epochs: passes over the training split.
-        batch_size: examples in a step.
-        learning_rate: of Adam, at the start.
-        schedule: `"constant"`, `"exponential"` (times 0.99 per epoch) or `"cosine"` (to 0).
-        clip: bound of the global gradient norm; 0 for none.
-        ema: momentum of the averaged weights that are validated, saved and sampled; 0 for none.
-        flip: whether images are mirrored at random.
-        conditional: whether the flow is conditional on the labels.
-        precision: `"float32"`, or `"bfloat16"` for the conditioners' arithmetic.
-        jit: `"auto"`, `"on"` or `"off"`: XLA.
-        shards: in how many shards, side by side, a batch is worked on.
-        microbatch: how many rows of a batch a step works on at a time; None for all.
-        seed: of initial values, data order and noise.
-        options: options of the flow.
-    """
-
-    flow: str
-    dataset: str = "digits"
-    data_dir: str | None = None
-    epochs: int = 10
-    batch_size: int = 128
-    learning_rate: float = 1e-3
-    schedule: str = "constant"
-    clip: float = 1.0
-    ema: float = 0.0
-    flip: bool = False
-    conditional: bool = False
-    precision: str = "float32"
-    jit: str = "auto"
-    shards: int = 1
-    microbatch: int | None = None
-    seed: int = 0
-    options: dict[str, Any] = dataclasses.field(default_factory=dict)
-
-    def __post_init__(self):
-        positive = {"epochs": self.epochs, "batch_size": self.batch_size, "shards": self.shards}
-        if self.microbatch is not None:
-            positive["microbatch"] = self.microbatch
-        for name, value in positive.items():
-            if value < 1:
-                raise ValueError(f"{name} must be at least 1, got {value}.")
-        if not self.learning_rate > 0:
-            raise ValueError(f"learning_rate must be positive, got {self.learning_rate}.")
-        if not (0 <= self.ema < 1 and self.clip >= 0):
-            raise ValueError(
-                f"ema must be in [0, 1) and clip not negative, got {self.ema} and {self.clip}."
-            )
-        if self.schedule not in SCHEDULES:
-            raise ValueError(f"Unknown schedule {self.schedule!r}; there are {SCHEDULES}.")
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision is float32 or bfloat16, got {self.precision!r}.")
-        if self.jit not in ("auto", "on", "off"):
-            raise ValueError(f"jit is auto, on or off, got {self.jit!r}.")
-
-    def build_flow(self, info: datasets.DatasetInfo) -> Flow:
-        """Builds the flow for a data set, with fresh initial values."""
-        if self.conditional and info.num_classes is None:
-            raise ValueError(f"{self.dataset} has no labels for a class-conditional flow.")
-        settled: dict[str, Any] = {
-            "seed": self.seed,
-            "levels": info.levels or 256,
-            "num_classes": info.num_classes if self.conditional else None,
-            "conditioner_dtype": "mixed_bfloat16" if self.precision == "bfloat16" else None,
-        }
-        if taken := sorted(settled.keys() & self.options):
-            raise ValueError(
-                f"{', '.join(taken)}: settled by the run's data set and settings, not an option; "
-                f"the options of {self.flow} are {list(flows.options(self.flow))}."
-            )
-        return flows.build(self.flow, info.event_shape, **settled, **self.options)
-
-    def optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-        """Makes the optimizer."""
-        rate: Any = self.learning_rate
-        if self.schedule == "exponential":
-            rate = keras.optimizers.schedules.ExponentialDecay(
-                rate, decay_steps=steps_per_epoch, decay_rate=0.99, staircase=True
-            )
-        elif self.schedule == "cosine":
-            rate = keras.optimizers.schedules.CosineDecay(rate, self.epochs * steps_per_epoch)
-        return Adam(
-            rate,
-            global_clipnorm=self.clip or None,
-            use_ema=self.ema > 0,
-            ema_momentum=self.ema or 0.99,
-        )
+# `FlowModel` counts its steps, and the seeds of their noise, in 32 bits.
+MOST_STEPS = 2**31 - 1
 
 
 def train(
@@ -132,9 +61,19 @@ def train(
 ) -> dict[str, Any]:
     """Trains a flow in a run directory and evaluates its best weights on the test split.
 
+    All splits are looked at before the first step. Where there is no test split, the results are
+    of the validation split, or have no figures where there is none either; they say which.
+
+    The directory belongs to this process until the end. Where nothing has been learnt before an
+    error, it is left as it was found.
+
+    SIGINT and SIGTERM write a checkpoint after the step that they come in and raise `Interrupted`,
+    a `KeyboardInterrupt`; before the first step they end the run at once, and at an epoch's end
+    once it has been validated. A second signal does not wait.
+
     Args:
         config: what to train; with `resume`, an existing run's own configuration must agree in
-            all but `epochs` and `data_dir`.
+            all but `epochs` and `data_dir`, and so must its data.
         out: the run directory.
         resume: whether to go on with a run that is there.
         verbose: whether to show progress.
@@ -146,174 +85,232 @@ def train(
         What is in `results.json`.
 
     Raises:
-        ValueError: bad configuration or data, or a directory that holds a run already.
+        ValueError: bad configuration or data, or a directory that holds a run already or that
+            another process trains in.
         OSError: the directory cannot be written.
+        Interrupted: a signal has come; the message says from where to go on.
+        NotFiniteError: the loss or the weights are no longer finite.
     """
+    if not os.fspath(out):
+        raise ValueError("A run needs a directory, got '' for it.")
+    arguments.real("train", "checkpoint_seconds", checkpoint_seconds, least=0)
+    if result_examples is not None:
+        arguments.whole("train", "result_examples", result_examples)
     out = Path(out)
-    _claim(out, config, resume=resume)
-    info = datasets.info(config.dataset, data_dir=config.data_dir)
-    dist = config.build_flow(info)
-    x, labels = datasets.load_arrays(config.dataset, "train", config.data_dir)
-    val_x, val_labels = datasets.load_arrays(config.dataset, "validation", config.data_dir)
-    if not config.conditional:
-        labels = val_labels = None
-    batch_size = min(config.batch_size, len(x))
-    steps_per_epoch = len(x) // batch_size
-    total = config.epochs * steps_per_epoch
+    with Interruption() as interruption, run_directory.claimed(out):
+        run = _Run(config, out, resume=resume, verbose=verbose, tensorboard=tensorboard)
+        try:
+            run.begin(interruption, checkpoint_seconds=checkpoint_seconds)
+            run.fit()
+            return run.finish(result_examples)
+        except Interrupted as stop:
+            raise Interrupted(f"Stopped by {stop.signal.name}{run.rest()}.", stop.signal) from None
 
-    model = FlowModel(dist, seed=config.seed)
-    jit = {"auto": "auto", "on": True, "off": False}[config.jit]
-    model.compile(
-        optimizer=config.optimizer(steps_per_epoch),
-        jit_compile=jit,
-        shards=config.shards,
-        microbatch=config.microbatch,
-    )
-    _write_json(out / CONFIG, dataclasses.asdict(config))
 
-    log = callbacks.EpochLog(out / LOG)
-    best = callbacks.BestCheckpoint(out)
-    wall = callbacks.WallClock()
-    checkpoint = callbacks.Checkpoint(
-        out / LAST,
-        steps_per_epoch=steps_per_epoch,
-        stateful={"log": log, "best": best, "wall": wall},
-        seconds=checkpoint_seconds,
-    )
-    done = checkpoint.restore(model) if resume and (out / LAST).exists() else 0
-    board = out / "tensorboard" if tensorboard else None
-    samples = callbacks.SampleGrid(
-        out / "samples",
-        num=64 if info.levels else 2000,
-        seed=config.seed,
-        tensorboard=board,
-        data=val_x if info.levels is None else None,
-    )
-    # The checkpoint is last: it saves what the others have done at an epoch's end.
-    averaged = callbacks.WithAverages([log, best, samples])
-    active: list[Any] = [callbacks.StopOnNaN(), averaged]
-    if board is not None:
-        active.append(keras.callbacks.TensorBoard(board, write_graph=False))
-    if verbose:
-        active.append(
-            callbacks.Progress(
-                steps=total,
-                steps_per_epoch=steps_per_epoch,
-                batch_size=batch_size,
-                validation_examples=len(val_x),
+class _Run:
+    """A run in a directory that is claimed for it, from its begin to its results."""
+
+    def __init__(
+        self, config: RunConfig, out: Path, *, resume: bool, verbose: bool, tensorboard: bool
+    ):
+        self.config, self.out = config, out
+        self.resume, self.verbose = resume, verbose
+        self.board = out / TENSORBOARD if tensorboard else None
+        self.checkpoint: callbacks.Checkpoint | None = None
+        self.total = 0
+
+    def begin(self, interruption: Interruption, *, checkpoint_seconds: float) -> None:
+        """Looks at all that training will need, restores what there is, and writes the settings."""
+        config, out = self.config, self.out
+        run_directory.agree(out, config, resume=self.resume)
+        info = datasets.info(config.dataset, data_dir=config.data_dir)
+        resumed = self.resume and run_directory.is_trained(out)
+        if config.precision == "bfloat16" and info.levels is None and not resumed:
+            raise ValueError(
+                f"precision=bfloat16 is for the convolutions of images, and {config.dataset} has "
+                "vectors, whose log-likelihood it would put off by nats: leave it at float32."
             )
+        self.dist: Flow = config.build_flow(info)
+        self.data = run_data.read(config, info, self.dist)
+        description = self.data.description()
+        if resumed:
+            run_directory.agree_on_data(out, description["splits"])
+        examples = len(self.data.train[0])
+        self.batch_size = min(config.batch_size, examples)
+        self.steps_per_epoch = examples // self.batch_size
+        self.total = config.epochs * self.steps_per_epoch
+        if self.total > MOST_STEPS:
+            raise ValueError(
+                f"A run has at most {MOST_STEPS:,} steps; {config.epochs:,} epochs of "
+                f"{self.steps_per_epoch:,} steps are more."
+            )
+        self.model = FlowModel(self.dist, seed=config.seed)
+        self.model.compile(
+            optimizer=config.optimizer(self.steps_per_epoch),
+            jit_compile={"auto": "auto", "on": True, "off": False}[config.jit],
+            shards=config.shards,
+            microbatch=config.microbatch,
         )
-    active += [wall, checkpoint]
-    if verbose:
-        _announce(config, dist, model, len(x), done, total)
+        self.log = callbacks.EpochLog(out / LOG)
+        self.wall = callbacks.WallClock()
+        best = callbacks.BestCheckpoint(out)
+        self.checkpoint = callbacks.Checkpoint(
+            out / LAST,
+            steps_per_epoch=self.steps_per_epoch,
+            stateful={"log": self.log, "best": best, "wall": self.wall},
+            seconds=checkpoint_seconds,
+        )
+        self.done = self.checkpoint.restore(self.model) if resumed and (out / LAST).exists() else 0
+        epochs = self.done // self.steps_per_epoch
+        if len(self.log.rows) != epochs:
+            raise ValueError(
+                f"The log of the run in {out} has {len(self.log.rows)} epochs, but its "
+                f"{self.done:,} steps are {epochs} epochs of these data: they have changed."
+            )
+        if self.done > self.total:
+            raise ValueError(
+                f"The run in {out} has {len(self.log.rows)} epochs already, more than "
+                f"{config.epochs}: resume it with as many or more."
+            )
+        run_directory.write_json(out / CONFIG, dataclasses.asdict(config))
+        run_directory.write_json(out / DATA, description)
+        self.callbacks = self._callbacks(best, interruption)
+        if self.verbose:
+            self._announce()
 
-    def fit(start: int, stop_epoch: int) -> None:
-        first_epoch, offset = divmod(start, steps_per_epoch)
-        stream = datasets.batches(
-            x, labels, batch_size=batch_size, seed=config.seed, start_step=start, flip=config.flip
+    def _callbacks(self, best, interruption: Interruption) -> list[Any]:
+        validation = self.data.validation
+        samples = callbacks.SampleGrid(
+            self.out / SAMPLES,
+            num=64 if self.dist.levels else 2000,
+            seed=self.config.seed,
+            tensorboard=self.board,
+            data=validation[0] if validation and self.dist.levels is None else None,
+            columns=self.data.columns,
         )
-        model.fit(
-            stream,
-            validation_data=datasets.batches(
-                val_x,
-                val_labels,
-                batch_size=batch_size,
+        assert self.checkpoint is not None
+        active: list[Any] = [
+            callbacks.StopOnNaN(self.checkpoint),
+            callbacks.WithAverages([self.log, best, samples]),
+        ]
+        if self.board is not None:
+            active.append(keras.callbacks.TensorBoard(self.board, write_graph=False))
+        if self.verbose:
+            active.append(
+                callbacks.Progress(
+                    steps=self.total,
+                    steps_per_epoch=self.steps_per_epoch,
+                    batch_size=self.batch_size,
+                    validation_examples=len(validation[0]) if validation else None,
+                )
+            )
+        # The checkpoint is behind them: it saves what the others have done at an epoch's end.
+        stop = callbacks.StopWhenAsked(interruption, self.checkpoint)
+        return [*active, self.wall, self.checkpoint, stop]
+
+    def fit(self) -> None:
+        """Trains on to the last epoch."""
+        assert self.checkpoint is not None
+        if self.done % self.steps_per_epoch:  # the rest of a broken epoch, then whole ones
+            self._fit(self.done, self.done // self.steps_per_epoch + 1)
+            # Keras has put the averages into the model at the end of this fit.
+            self.done = self.checkpoint.restore(self.model)
+        if self.done < self.total:
+            self._fit(self.done, self.config.epochs)
+
+    def _fit(self, start: int, stop_epoch: int) -> None:
+        first_epoch, offset = divmod(start, self.steps_per_epoch)
+        config = self.config
+        stream = datasets.batches(
+            *self.data.train,
+            batch_size=self.batch_size,
+            seed=config.seed,
+            start_step=start,
+            flip=config.flip,
+        )
+        validation = None
+        if self.data.validation is not None:
+            validation = datasets.batches(
+                *self.data.validation,
+                batch_size=self.batch_size,
                 seed=0,
                 shuffle=False,
                 drop_remainder=False,
-            ),
+            )
+        self.model.fit(
+            stream,
+            validation_data=validation,
             initial_epoch=first_epoch,
             epochs=stop_epoch,
-            steps_per_epoch=steps_per_epoch - offset,
+            steps_per_epoch=self.steps_per_epoch - offset,
             shuffle=False,  # the stream is shuffled already
-            callbacks=active,
+            callbacks=self.callbacks,
             verbose=0,
         )
 
-    if done % steps_per_epoch:  # the rest of a broken epoch, then whole ones
-        fit(done, done // steps_per_epoch + 1)
-        # Keras has put the averages into the model at the end of this fit.
-        done = checkpoint.restore(model)
-    if done < total:
-        fit(done, config.epochs)
-    pictures.write_curves(out / "curves.png", log.rows, unit=model.unit)
-    tested = evaluate(
-        load(out),
-        config.dataset,
-        data_dir=config.data_dir,
-        examples=result_examples,
-        seed=config.seed,
-        verbose=verbose,
-    )
-    results = _results(config, dist, tested, wall.seconds, log.rows)
-    _write_json(out / RESULTS, results)
-    return results
-
-
-def read_config(run: str | os.PathLike[str]) -> RunConfig:
-    """Reads a run directory's configuration.
-
-    Raises:
-        FileNotFoundError: there is none.
-        ValueError: it is damaged.
-    """
-    path = Path(run) / CONFIG
-    if not path.exists():
-        raise FileNotFoundError(f"{run} is no run directory: it has no {CONFIG}.")
-    try:
-        return RunConfig(**json.loads(path.read_text()))
-    except (json.JSONDecodeError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is damaged: {error}.") from error
-
-
-def _claim(out: Path, config: RunConfig, *, resume: bool) -> None:
-    if not (out / CONFIG).exists():
-        return
-    if not resume:
-        raise ValueError(f"{out} holds a run already: go on with --resume, or give another --out.")
-    there = read_config(out)
-    asked = dataclasses.replace(config, epochs=there.epochs, data_dir=there.data_dir)
-    if asked != there:
-        name = next(
-            f.name
-            for f in dataclasses.fields(there)
-            if getattr(there, f.name) != getattr(asked, f.name)
+    def finish(self, examples: int | None) -> dict[str, Any]:
+        """Draws the curves, evaluates the best weights and writes the results."""
+        pictures.write_curves(self.out / CURVES, self.log.rows, unit=self.model.unit)
+        split = "test" if self.data.test is not None else "validation"
+        arrays = self.data.test if self.data.test is not None else self.data.validation
+        figures: dict[str, Any] = {"split": None, "examples": 0}
+        if arrays is not None:
+            x, labels = arrays
+            figures = {"split": split} | evaluate_arrays(
+                load(self.out),
+                x[:examples],
+                None if labels is None else labels[:examples],
+                seed=self.config.seed,
+                verbose=self.verbose,
+            )
+        results = run_directory.finite(
+            {
+                "flow": self.config.flow,
+                "parameters": self._parameters(),
+                "dataset": self.config.dataset,
+                **figures,
+                "best_validation": min(
+                    (row["val_loss"] for row in self.log.rows if "val_loss" in row), default=None
+                ),
+                "epochs": self.config.epochs,
+                "seed": self.config.seed,
+                "wall_seconds": round(self.wall.seconds, 1),
+                "versions": {
+                    "python": platform.python_version(),
+                    **{n: version(n) for n in _VERSIONS},
+                },
+            }
         )
-        raise ValueError(
-            f"The run in {out} has {name}={getattr(there, name)!r}, not "
-            f"{getattr(config, name)!r}: resume it as it was begun."
+        run_directory.write_json(self.out / RESULTS, results)
+        return results
+
+    def rest(self) -> str:
+        """Returns what is to be said of a run that stops: from where it goes on."""
+        if self.checkpoint is not None and self.checkpoint.steps is not None:
+            return f": --resume goes on from step {self.checkpoint.steps:,} of {self.total:,}"
+        if self.resume and run_directory.is_trained(self.out):
+            return ": --resume goes on from where the run was before"
+        return " before the first step: nothing is kept"
+
+    def _parameters(self) -> int:
+        return sum(int(np.prod(v.shape)) for v in self.dist.trainable_variables)
+
+    def _announce(self) -> None:
+        config, model = self.config, self.model
+        between = "XLA between convolutions" if model.fuses else "no XLA"
+        jit = "XLA" if model.jit_compile else between
+        shards = f", {config.shards} shards" if config.shards > 1 else ""
+        print(
+            f"{config.flow}: {self._parameters():,} parameters, {len(self.data.train[0]):,} "
+            f"examples of {config.dataset}, {self.total:,} steps, {config.precision}, {jit}{shards}"
+            + (f", from step {self.done:,}" if self.done else ""),
+            flush=True,
         )
+        if self.data.validation is None:
+            print(f"{config.dataset} has no validation split: nothing is validated.", flush=True)
+        if self.data.test is None:
+            place = "no split" if self.data.validation is None else "the validation split"
+            print(f"{config.dataset} has no test split: the results are of {place}.", flush=True)
 
 
-def _announce(config, dist, model, examples: int, done: int, total: int) -> None:
-    parameters = sum(int(np.prod(v.shape)) for v in dist.trainable_variables)
-    between = "XLA between convolutions" if model.fuses else "no XLA"
-    jit = "XLA" if model.jit_compile else between
-    shards = f", {config.shards} shards" if config.shards > 1 else ""
-    print(
-        f"{config.flow}: {parameters:,} parameters, {examples:,} examples of {config.dataset}, "
-        f"{total:,} steps, {config.precision}, {jit}{shards}"
-        + (f", from step {done:,}" if done else ""),
-        flush=True,
-    )
-
-
-def _results(config, dist, tested, seconds, rows) -> dict[str, Any]:
-    return {
-        "flow": config.flow,
-        "parameters": sum(int(np.prod(v.shape)) for v in dist.trainable_variables),
-        **tested,
-        "best_validation": min(row.get("val_loss", row["loss"]) for row in rows),
-        "epochs": config.epochs,
-        "seed": config.seed,
-        "wall_seconds": round(seconds, 1),
-        "versions": {
-            "python": platform.python_version(),
-            **{n: version(n) for n in ("tensorflow", "tensorflow-probability", "keras", "numpy")},
-        },
-    }
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+_VERSIONS = ("tensorflow", "tensorflow-probability", "keras", "numpy")

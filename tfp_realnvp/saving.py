@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import json
+import math
 import os
-import tempfile
+import shutil
+import stat
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,10 +16,17 @@ from typing import Any
 
 import keras
 
+from tfp_realnvp import arguments
+from tfp_realnvp.allowance import TooLargeError, allowed
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.locks import folder_beside
 from tfp_realnvp.model import FlowModel
 
 BEST = "best.keras"
+# An example of a quarter of a gigabyte; a training step holds hundreds of times as much.
+MOST_NUMBERS = 2**26
+# What Keras calls the parts of a saved model.
+_CONFIG, _WEIGHTS = "config.json", ("model.weights.h5", "model.weights.npz")
 
 
 def save(dist: Flow, path: str | os.PathLike[str]) -> Path:
@@ -55,18 +66,28 @@ def save_model(model: FlowModel, path: str | os.PathLike[str]) -> Path:
 def load(path: str | os.PathLike[str]) -> Flow:
     """Loads a flow.
 
+    A file is asked what it holds before anything is built: a configuration that wants more weights
+    than there are in the file is refused, and so is an event of more than 67 million numbers.
+
     Args:
-        path: a `.keras` file, or a run directory (its best weights).
+        path: a `.keras` file; a run directory, for its best weights; the directory that
+            `keras.saving.save_model(..., zipped=False)` writes; or `hf://USER/MODEL`, such a
+            directory on the Hugging Face Hub.
 
     Returns:
         The flow, with the very weights that were saved.
 
     Raises:
         FileNotFoundError: there is nothing at the path, or no flow in the directory.
-        ValueError: the file is damaged or holds something else.
+        ValueError: the file is damaged or holds something else, asks for more than it holds, or
+            needs a class that has not been imported.
+        OSError: the file cannot be read.
+        ImportError: a path on the Hugging Face Hub without the package huggingface_hub.
     """
+    if os.fspath(path).startswith("hf://"):
+        path = _from_hub(os.fspath(path))
     path = Path(path)
-    if path.is_dir():
+    if path.is_dir() and not _is_keras_directory(path):
         if not (path / BEST).exists():
             raise FileNotFoundError(
                 f"{path} is no run directory with a trained flow: it has no {BEST}."
@@ -74,40 +95,132 @@ def load(path: str | os.PathLike[str]) -> Flow:
         path = path / BEST
     if not path.exists():
         raise FileNotFoundError(f"There is no file or run directory {path}.")
-    model: Any = None
-    if zipfile.is_zipfile(path):
-        # Keras raises whatever the damage happens to cause.
-        with contextlib.suppress(Exception):
-            model = keras.models.load_model(path, compile=False)
-    if not isinstance(model, FlowModel):
-        raise ValueError(f"{path} is damaged or is no flow saved as a .keras file.")
-    return model.dist
+    no_flow = f"{path} is damaged or is no flow saved as a .keras file"
+    try:
+        text, held = _read(path)
+        config = json.loads(text)
+        missing = sorted(set(_missing_classes(config)))
+    except PermissionError:
+        raise
+    except Exception as error:  # whatever the damage happens to cause
+        raise ValueError(f"{no_flow}.") from error
+    if missing:
+        raise ValueError(
+            f"{path} needs {' and '.join(missing)}: import what defines it before loading."
+        )
+    try:
+        if not issubclass(_class(config), FlowModel):
+            raise TypeError(f"it holds a {config['class_name']}")
+        shape = config["config"]["dist"]["event_shape"]
+        size = math.prod(arguments.event_shape(shape))
+    except Exception as error:
+        raise ValueError(f"{no_flow}.") from error
+    try:
+        if size > MOST_NUMBERS:
+            raise TooLargeError(f"an event of shape {tuple(shape)} has too many numbers")
+        with allowed(held // 4):  # four bytes each, or eight
+            return keras.saving.load_model(path, compile=False).dist
+    except TooLargeError as error:
+        raise ValueError(
+            f"{path} asks for more than its {held:,} bytes of weights can hold: {error}."
+        ) from error
+    except Exception as error:
+        # Keras puts a page before what has happened.
+        lines = str(error).rpartition("Exception encountered: ")[2].strip().splitlines()
+        raise ValueError(f"{no_flow}: {lines[0] if lines else type(error).__name__}") from error
+
+
+def _is_keras_directory(path: Path) -> bool:
+    # A run directory has a config.json as well.
+    return (path / _CONFIG).is_file() and any((path / name).is_file() for name in _WEIGHTS)
+
+
+def _from_hub(handle: str) -> Path:
+    from keras.src.saving import saving_lib
+
+    hub = saving_lib.huggingface_hub  # None where it is not installed
+    if hub is None:
+        raise ImportError(f"{handle} needs the package huggingface_hub: pip install it first.")
+    return Path(
+        hub.snapshot_download(
+            repo_id=handle.removeprefix("hf://"),
+            library_name="keras",
+            library_version=keras.__version__,
+        )
+    )
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    """Returns the configuration of a saved model, and how many bytes of weights come with it."""
+    if path.is_dir():
+        held = next(path / name for name in _WEIGHTS if (path / name).is_file())
+        return (path / _CONFIG).read_bytes(), held.stat().st_size
+    with zipfile.ZipFile(path) as archive:
+        weights = next(name for name in _WEIGHTS if name in archive.namelist())
+        with archive.open(_CONFIG) as config:
+            return config.read(_size(archive.getinfo(_CONFIG))), _size(archive.getinfo(weights))
+
+
+def _size(member: zipfile.ZipInfo) -> int:
+    # Keras does not compress, and what is compressed for its sake shrinks less than this.
+    return min(member.file_size, 100 * member.compress_size)
+
+
+def _class(config: dict[str, Any]) -> Any:
+    name = config["registered_name"] or config["class_name"]
+    return keras.saving.get_registered_object(name)
+
+
+def _missing_classes(config: Any) -> Iterator[str]:
+    """Yields the classes in a configuration that are neither Keras' own nor registered."""
+    if isinstance(config, list):
+        for entry in config:
+            yield from _missing_classes(entry)
+    elif isinstance(config, dict):
+        module = str(config.get("module"))
+        custom = config.get("registered_name") is not None and module.split(".")[0] != "keras"
+        if custom and "class_name" in config and _class(config) is None:
+            yield f"the class {config['class_name']} of {module}"
+        for entry in config.values():
+            yield from _missing_classes(entry)
 
 
 @contextlib.contextmanager
 def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Yields a temporary path beside `path` that takes its place when the block succeeds.
 
-    When the block fails, what was at `path` stays and nothing new is left.
+    When the block fails, what was at `path` stays and nothing new is left. A link stays: what it
+    leads to is replaced. Permissions are those of the file that was there.
 
     Raises:
-        OSError: the file cannot be written, in one sentence.
+        OSError: the file cannot be written, in one sentence; also where `path` is no regular file,
+            such as a directory or a device.
     """
     path = Path(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        directory = tempfile.mkdtemp(prefix=".writing-", dir=path.parent)
+        target = _regular_file(path)
+        with folder_beside(target) as folder:
+            # The name is kept: writers look at its ending.
+            temporary = folder / path.name
+            yield temporary
+            with open(temporary, "rb") as written:
+                os.fsync(written.fileno())
+            if target.exists():
+                shutil.copymode(target, temporary)
+            os.replace(temporary, target)
     except OSError as error:
-        raise type(error)(error.errno, f"Cannot write {path}: {error.strerror}.") from error
-    # The name is kept: writers look at its ending.
-    temporary = Path(directory, path.name)
+        reason = error.strerror or str(error)
+        raise OSError(error.errno, f"Cannot write {path}: {reason}.") from error
+
+
+def _regular_file(path: Path) -> Path:
+    """Returns what a path leads to through links, which is a regular file or not there yet."""
     try:
-        yield temporary
-        with open(temporary, "rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise type(error)(error.errno, f"Cannot write {path}: {error.strerror}.") from error
-    finally:
-        temporary.unlink(missing_ok=True)
-        os.rmdir(directory)
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return Path(os.path.realpath(path))
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "it is a directory")
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return Path(os.path.realpath(path))

@@ -89,7 +89,7 @@ class Checkerboard(Partition):
         height, width, _ = event_shape
         if height * width < 2:
             raise ValueError(f"A checkerboard needs at least 2 pixels, got shape {event_shape}.")
-        passes = np.add.outer(np.arange(height), np.arange(width)) % 2 == 1
+        passes = np.not_equal.outer(np.arange(height) % 2, np.arange(width) % 2)
         return (passes ^ self.inverted)[..., None]
 
 

@@ -1,9 +1,10 @@
 """Keras callbacks of a training run; those with a state know how to resume."""
 
-from tfp_realnvp.callbacks.checkpoint import Checkpoint
+from tfp_realnvp.callbacks.checkpoint import Checkpoint, NotFiniteError
 from tfp_realnvp.callbacks.epochs import BestCheckpoint, EpochLog, SampleGrid, WithAverages
 from tfp_realnvp.callbacks.progress import Progress, WallClock
-from tfp_realnvp.callbacks.stop_on_nan import NotFiniteError, StopOnNaN
+from tfp_realnvp.callbacks.stop_on_nan import StopOnNaN
+from tfp_realnvp.callbacks.stop_when_asked import StopWhenAsked
 
 __all__ = [
     "BestCheckpoint",
@@ -13,6 +14,7 @@ __all__ = [
     "Progress",
     "SampleGrid",
     "StopOnNaN",
+    "StopWhenAsked",
     "WallClock",
     "WithAverages",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import time
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,10 @@ import keras
 import numpy as np
 
 from tfp_realnvp.saving import replacing
+
+
+class NotFiniteError(ArithmeticError):
+    """The loss or the weights are no longer finite numbers."""
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -27,6 +30,9 @@ class Checkpoint(keras.callbacks.Callback):
         steps_per_epoch: steps in an epoch.
         stateful: callbacks by name whose `get_state` and `set_state` are saved and restored.
         seconds: time between saves within an epoch; every epoch's end is saved as well.
+
+    Attributes:
+        steps: number of steps that the last file saved or restored was of; None before.
     """
 
     def __init__(
@@ -40,38 +46,52 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.path, self.steps_per_epoch, self.seconds = Path(path), steps_per_epoch, seconds
         self.stateful = stateful or {}
+        self.steps: int | None = None
         self._metrics_to_restore: list[np.ndarray] | None = None
         self._last = time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Gives a broken epoch its running averages back, after Keras has reset them."""
         if self._metrics_to_restore is not None:
-            _assign(self.model.metrics_variables, self._metrics_to_restore)
+            _assign(self.model.metrics_variables, self._metrics_to_restore, where=self.path)
             self._metrics_to_restore = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves if it is time."""
-        # Not after an epoch's last step: a run resumed there would skip the epoch's end.
-        ends_epoch = int(self.model.step.numpy()) % self.steps_per_epoch == 0
-        if time.monotonic() - self._last >= self.seconds and not ends_epoch:
+        if time.monotonic() - self._last >= self.seconds and not self.ends_epoch:
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves."""
         self.save()
 
+    @property
+    def ends_epoch(self) -> bool:
+        """Whether the last step ended an epoch: a run resumed there would skip the epoch's end."""
+        return int(self.model.step.numpy()) % self.steps_per_epoch == 0
+
     def save(self) -> None:
-        """Writes the file, or leaves the one before it."""
+        """Writes the file, or leaves the one before it.
+
+        Raises:
+            NotFiniteError: there are weights that are not finite, from which nothing can go on.
+        """
         arrays: dict[str, Any] = {
             f"{group}/{i}": value
             for group, variables in self._groups().items()
             for i, value in enumerate(np.asarray(v) for v in variables)
         }
+        steps = int(self.model.step.numpy())
+        if not all(np.isfinite(value).all() for value in arrays.values()):
+            raise NotFiniteError(
+                f"Weights are no longer finite after step {steps}: lower the learning rate or clip "
+                "the gradients (global_clipnorm)."
+            )
         states = {name: callback.get_state() for name, callback in self.stateful.items()}
         arrays["states"] = np.array(json.dumps(states))
         with replacing(self.path) as temporary:
             np.savez(temporary, **arrays)
-        self._last = time.monotonic()
+        self._last, self.steps = time.monotonic(), steps
 
     def restore(self, model: keras.Model) -> int:
         """Restores a compiled model and the stateful callbacks.
@@ -87,26 +107,24 @@ class Checkpoint(keras.callbacks.Callback):
         """
         self.set_model(model)
         model.optimizer.build(model.trainable_variables)
+        groups = self._groups()
         try:
             with np.load(self.path) as stored:
-                groups = {
-                    group: [stored[f"{group}/{i}"] for i in range(len(variables))]
-                    for group, variables in self._groups().items()
-                    if group != "metrics"
+                found = {
+                    group: [stored[f"{group}/{i}"] for i in range(_count(stored, group))]
+                    for group in groups
                 }
-                count = sum(key.startswith("metrics/") for key in stored.files)
-                metrics = [stored[f"metrics/{i}"] for i in range(count)]
                 states = json.loads(str(stored["states"]))
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            for name, callback in self.stateful.items():
+                callback.set_state(states[name])
+        except Exception as error:  # NumPy and zlib raise whatever the damage happens to cause
             raise ValueError(f"The checkpoint {self.path} is damaged.") from error
-        for group, variables in self._groups().items():
-            if group != "metrics":
-                _assign(variables, groups[group], where=self.path)
-        for name, callback in self.stateful.items():
-            callback.set_state(states[name])
-        steps = int(model.step.numpy())
+        # Metrics are made by the first step: the model may have none of them yet.
+        for group in groups.keys() - {"metrics"}:
+            _assign(groups[group], found[group], where=self.path)
+        steps = self.steps = int(model.step.numpy())
         if steps % self.steps_per_epoch:
-            self._metrics_to_restore = metrics
+            self._metrics_to_restore = found["metrics"]
         return steps
 
     def _groups(self) -> dict[str, list[Any]]:
@@ -117,8 +135,13 @@ class Checkpoint(keras.callbacks.Callback):
         }
 
 
-def _assign(variables, values, where: Path | None = None) -> None:
+def _count(stored: Any, group: str) -> int:
+    return sum(key.startswith(f"{group}/") for key in stored.files)
+
+
+def _assign(variables, values, where: Path) -> None:
+    expected = [(tuple(v.shape), str(v.dtype)) for v in variables]
+    if expected != [(value.shape, value.dtype.name) for value in values]:
+        raise ValueError(f"The checkpoint {where} is of another flow or optimizer.")
     for variable, value in zip(variables, values, strict=True):
-        if tuple(variable.shape) != value.shape:
-            raise ValueError(f"The checkpoint {where} is of another flow or optimizer.")
         variable.assign(value)

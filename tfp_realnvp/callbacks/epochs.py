@@ -6,6 +6,7 @@ import csv
 import io
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +90,7 @@ class SampleGrid(keras.callbacks.Callback):
         seed: seed of the latents.
         tensorboard: TensorBoard log directory, or None.
         data: vectors `[N, D]` to plot beside samples of vectors.
+        columns: names of the coordinates of vectors.
     """
 
     def __init__(
@@ -100,9 +102,11 @@ class SampleGrid(keras.callbacks.Callback):
         seed: int = 0,
         tensorboard: str | os.PathLike[str] | None = None,
         data: np.ndarray | None = None,
+        columns: Sequence[str] | None = None,
     ):
         super().__init__()
-        self.directory, self.num, self.data = Path(directory), num, data
+        self.directory, self.num = Path(directory), num
+        self.data, self.columns = data, columns
         self.temperature, self.seed, self.tensorboard = temperature, seed, tensorboard
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -114,7 +118,9 @@ class SampleGrid(keras.callbacks.Callback):
             dist, self.num, temperature=self.temperature, labels=labels, seed=self.seed
         )
         path = self.directory / f"epoch_{epoch + 1:04d}.png"
-        pictures.write_samples(path, samples, levels=dist.levels, data=self.data)
+        pictures.write_samples(
+            path, samples, levels=dist.levels, data=self.data, columns=self.columns
+        )
         if self.tensorboard is not None:
             with tf.summary.create_file_writer(str(self.tensorboard)).as_default(step=epoch + 1):
                 tf.summary.image("samples", tf.io.decode_png(path.read_bytes())[None])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import sys
 
 DESCRIPTION = "Evaluate a run's best weights on its data set, with standard errors."
 
@@ -12,7 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add = parser.add_argument
     add("run", metavar="DIR", help="run directory")
-    add("--split", default="test", help="train, validation or test")
+    add(
+        "--split",
+        help="train, validation or test; if not given, test, or validation where there is no test "
+        "split",
+    )
     add("--dataset", help="another data set than the run's")
     add("--data_dir", metavar="DIR", help="where data sets are kept, if not where the run says")
     add("--num_importance_samples", type=int, default=8, help="samples of the noise")
@@ -22,21 +26,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
-    from tfp_realnvp import runs, saving, sharding
+    from tfp_realnvp import arguments, runs, saving, sharding
     from tfp_realnvp.evaluation import evaluate
     from tfp_realnvp.precision import use_full_float32
+    from tfp_realnvp.run_directory import json_text
 
+    arguments.whole("evaluate.py", "--examples", args.examples, least=0)
+    arguments.whole("evaluate.py", "--num_importance_samples", args.num_importance_samples)
+    arguments.seed("evaluate.py", args.seed, name="--seed")
     use_full_float32()
     config = runs.read_config(args.run)
+    dataset, data_dir = args.dataset or config.dataset, args.data_dir or config.data_dir
+    split = args.split or _split(dataset, data_dir)
     sharding.best_shards(config.flow)
     result = evaluate(
         saving.load(args.run),
-        args.dataset or config.dataset,
-        split=args.split,
-        data_dir=args.data_dir or config.data_dir,
+        dataset,
+        split=split,
+        data_dir=data_dir,
         examples=args.examples or None,
         num_importance_samples=args.num_importance_samples,
         seed=args.seed,
         verbose=True,
     )
-    print(json.dumps({"flow": config.flow, **result}, indent=2))
+    print(json_text({"flow": config.flow, **result}))
+
+
+def _split(dataset: str, data_dir: str | None) -> str:
+    from tfp_realnvp import datasets
+
+    there = datasets.splits(dataset, data_dir)
+    if "test" in there:
+        return "test"
+    if "validation" not in there:
+        raise ValueError(f"{dataset} has no split but train: evaluate that with --split train.")
+    print(f"{dataset} has no test split: this is its validation split.", file=sys.stderr)
+    return "validation"

@@ -21,9 +21,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
-    from tfp_realnvp import saving
+    from tfp_realnvp import arguments, saving
     from tfp_realnvp.saved_model import export
 
+    arguments.whole("export.py", "--num_importance_samples", args.num_importance_samples)
     path = export(
         saving.load(args.run),
         args.out,

@@ -6,9 +6,11 @@ import argparse
 import gc
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NoReturn
 
 COMMANDS = ("train", "evaluate", "sample", "export")
 
@@ -21,9 +23,10 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
         command: name of the command; None when the first argument is that.
 
     Returns:
-        The exit status: 0, or 2 after an error that was printed in one sentence.
+        The exit status: 0; 2 after an error that was printed in one sentence; 128 and the signal's
+        number after one that stopped it.
     """
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="tfp_realnvp" if command is None else f"{command}.py",
         description="Normalizing flows of the RealNVP family.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -45,8 +48,24 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
     else:
         parser.description = _module(command).DESCRIPTION
         _fill(parser, command)
-    args = parser.parse_args(argv)
+    args = parser.parse(argv)
     return guarded(_module(command or args.command).run, args)
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose errors are one sentence, as all others are."""
+
+    def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
+        """Parses the arguments, of which none may be an empty text."""
+        args = self.parse_args(argv)
+        for name, value in vars(args).items():
+            if value == "":
+                self.error(f"{name} is empty: leave it out, or give it a value.")
+        return args
+
+    def error(self, message: str) -> NoReturn:
+        """Ends the process with status 2."""
+        self.exit(2, f"error: {message}\n")
 
 
 def guarded(run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
@@ -63,10 +82,9 @@ def guarded(run: Callable[[argparse.Namespace], int | None], args: argparse.Name
         with quiet(), no_garbage_collection():
             importlib.import_module("tensorflow_probability")
         return run(args) or 0
-    except KeyboardInterrupt:
-        hint = ": --resume goes on from the last checkpoint" if hasattr(args, "resume") else ""
-        print(f"\nInterrupted{hint}.", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as stop:
+        print(f"\n{stop if str(stop) else 'Interrupted.'}", file=sys.stderr)
+        return 128 + getattr(stop, "signal", signal.SIGINT)
     except BrokenPipeError:
         return 1
     except Exception as error:
@@ -92,7 +110,8 @@ def _module(command: str):
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
+        paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
+        return ": ".join([error.strerror, *paths])
     lines = [line for line in str(error).splitlines() if line.strip()]
     return lines[0] if lines else type(error).__name__
 

@@ -22,10 +22,12 @@ def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     import numpy as np
 
-    from tfp_realnvp import latents, pictures, saving
+    from tfp_realnvp import arguments, latents, pictures, runs, saving
 
-    if args.num < 1:
-        raise ValueError(f"--num must be at least 1, got {args.num}.")
+    arguments.whole("sample.py", "--num", args.num, most=2**31 - 1)
+    arguments.seed("sample.py", args.seed, name="--seed")
+    for temperature in args.temperature:
+        arguments.real("sample.py", "--temperature", temperature, least=0)
     dist = saving.load(args.run)
     labels = None
     if dist.num_classes is not None:
@@ -35,5 +37,6 @@ def run(args: argparse.Namespace) -> None:
     samples = latents.sample(
         dist, args.num, temperature=args.temperature, labels=labels, seed=args.seed
     )
-    pictures.write_samples(args.out, samples, levels=dist.levels)
+    columns = runs.read_columns(args.run)
+    pictures.write_samples(args.out, samples, levels=dist.levels, columns=columns)
     print(f"{args.num} samples in {args.out}")

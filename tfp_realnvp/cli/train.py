@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--precision",
         default="auto",
-        help="float32, bfloat16 for the conditioners, or auto: bfloat16 on a CPU that has it",
+        help="float32, bfloat16 for the convolutions of images, or auto: bfloat16 for images on a "
+        "CPU that has it",
     )
     add(
         "--jit",
@@ -61,8 +63,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
-    from tfp_realnvp import runs
+    from tfp_realnvp import arguments, runs
 
+    arguments.whole("train.py", "--test_examples", args.test_examples, least=0)
     config = runs.RunConfig(
         flow=args.flow,
         dataset=args.dataset,
@@ -79,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
         microbatch=args.microbatch,
         **_device_settings(args),
         seed=args.seed,
-        options=dict(_option(text) for text in args.option),
+        options=_options(args.option),
     )
     results = runs.train(
         config,
@@ -93,13 +96,14 @@ def run(args: argparse.Namespace) -> None:
 
 def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Returns what the device decides unless the command line does; a resumed run has decided."""
-    from tfp_realnvp import runs, sharding
+    from tfp_realnvp import arguments, datasets, runs, sharding
     from tfp_realnvp.precision import best_precision
 
     asked = {"precision": args.precision, "shards": args.shards}
-    if args.resume and (Path(args.out) / runs.CONFIG).exists():
-        begun = runs.read_config(args.out)
-        asked = {k: getattr(begun, k) if v == "auto" else v for k, v in asked.items()}
+    begun = args.resume and (Path(args.out) / runs.CONFIG).exists()
+    if begun:
+        config = runs.read_config(args.out)
+        asked = {k: getattr(config, k) if v == "auto" else v for k, v in asked.items()}
     if asked["shards"] == "auto":
         asked["shards"] = sharding.best_shards(args.flow)
     else:
@@ -109,18 +113,27 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(
                 f"--shards is a whole number or auto, got {asked['shards']!r}."
             ) from None
+        # A run goes on in the shards that it was begun in, on as many cores or fewer.
+        most = None if begun else os.cpu_count()
+        arguments.whole("train.py", "--shards", asked["shards"], most=most)
         if asked["shards"] > 1:
             sharding.use_shards(asked["shards"])
     if asked["precision"] == "auto":
-        asked["precision"] = best_precision()
+        vectors = datasets.info(args.dataset, args.data_dir).levels is None
+        asked["precision"] = "float32" if vectors else best_precision()
     return asked
 
 
-def _option(text: str) -> tuple[str, object]:
-    name, separator, value = text.partition("=")
-    if not separator:
-        raise ValueError(f"An option is given as NAME=VALUE, got {text!r}.")
-    try:
-        return name, json.loads(value)
-    except json.JSONDecodeError:
-        return name, value
+def _options(texts: list[str]) -> dict[str, object]:
+    options: dict[str, object] = {}
+    for text in texts:
+        name, separator, value = text.partition("=")
+        if not (name and separator):
+            raise ValueError(f"An option is given as NAME=VALUE, got {text!r}.")
+        if name in options:
+            raise ValueError(f"--option {name} is given twice.")
+        try:
+            options[name] = json.loads(value)
+        except json.JSONDecodeError:
+            options[name] = value
+    return options

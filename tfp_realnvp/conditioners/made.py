@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp import arguments
+from tfp_realnvp import allowance, arguments
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.mlp import spread
 
@@ -57,6 +57,8 @@ class MADE(Conditioner):
             )
         classes = self.num_classes or 0
         degrees = [np.concatenate([np.arange(1, size + 1), np.zeros(classes, int)])]
+        for inner, outer in itertools.pairwise((size + classes, *self.widths, outputs)):
+            allowance.require((inner, outer))
         degrees += [np.arange(width) % (size - 1) + 1 for width in self.widths]
         self.masks = [
             below[:, None] <= above[None, :] for below, above in itertools.pairwise(degrees)

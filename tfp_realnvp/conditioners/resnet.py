@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -101,7 +102,8 @@ class ResNet(Conditioner):
         self.class_biases = []
         if self.num_classes is not None:
             shape = (self.num_classes, width)
-            for place in (*(f"block_{i}" for i in range(self.blocks)), "end"):
+            blocks = (f"block_{i}" for i in range(self.blocks))
+            for place in itertools.chain(blocks, ["end"]):
                 self.class_biases.append(self.weight(f"{place}/class_bias", shape, "zeros"))
         self.start_skip = conv("start_skip", 1, width, width)
         self.residual = [

@@ -5,12 +5,14 @@
 | embedded images | `digits` | uint8 [8, 8, 1], values 0..16, labels 0..9 |
 | TensorFlow Datasets | `mnist`, `fashion_mnist`, `cifar10`, `svhn`, `celeba` | uint8 [H, W, C] |
 | 2-D toys | `moons`, `circles`, `blobs`, `random` | float32 [2] |
-| your images | a path to a folder or a zip of png, jpg or bmp files | uint8 [H, W, C] |
+| your images | a path to a folder or zip of png, jpg, bmp, webp, tiff or gif | uint8 [H, W, C] |
 | your arrays | a path to a `.npy` or `.npz` file | uint8 [H, W, C] or float32 [D] |
+| your tables | a path to a `.csv`, `.tsv` (also `.gz`) or `.parquet` file | float32 [D] |
 
 `load` gives an unbatched `tf.data.Dataset`, `load_arrays` NumPy arrays, `info` the shape
 and the number of levels that a flow is built from, and `batches` a stream of batches that
-a run can resume at any step. Every set has the splits `train`, `validation` and `test`.
+a run can resume at any step. There are the splits `train`, `validation` and `test`; `splits`
+says which of them a set of your own has.
 
 Example:
     >>> from tfp_realnvp import datasets
@@ -26,19 +28,22 @@ from tfp_realnvp.datasets.base import (
     DatasetError,
     DatasetInfo,
     DatasetNotFoundError,
+    DatasetWarning,
 )
 from tfp_realnvp.datasets.batches import batches
-from tfp_realnvp.datasets.registry import info, load, load_arrays, names, register
+from tfp_realnvp.datasets.registry import info, load, load_arrays, names, register, splits
 
 __all__ = [
     "SPLITS",
     "DatasetError",
     "DatasetInfo",
     "DatasetNotFoundError",
+    "DatasetWarning",
     "batches",
     "info",
     "load",
     "load_arrays",
     "names",
     "register",
+    "splits",
 ]

@@ -1,22 +1,40 @@
-"""`.npy` and `.npz` files, and the checks on any array of examples."""
+"""`.npy` and `.npz` files."""
 
 from __future__ import annotations
 
+import math
 import os
-import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
-from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetError, DatasetInfo, Source
+from tfp_realnvp.datasets.array_checks import (
+    check_examples,
+    check_labels,
+    check_shape,
+    count_classes,
+    described,
+    event_shape,
+)
+from tfp_realnvp.datasets.base import (
+    SPLITS,
+    Arrays,
+    DatasetError,
+    DatasetInfo,
+    Source,
+    note,
+    reason,
+)
 from tfp_realnvp.datasets.splitting import cut_in_order, hold_out_last_tenth
 
-SUFFIXES = frozenset({".npy", ".npz"})
+SUFFIXES = (".npy", ".npz")
 
-_MAX_CHANNELS = 4
 _ALIASES = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 _LABEL_KEYS = ("y", "labels", "label")
+_LEVELS = "levels"
 
 
 def source(name: str, path: Path) -> Source:
@@ -25,8 +43,9 @@ def source(name: str, path: Path) -> Source:
     An `.npz` file has the keys `x_train`, `x_validation` (or `x_val`) and `x_test`, with
     `y_train` and so on for labels; or one array under any key, with labels under `y` or
     `labels`. Without `x_validation`, the last tenth of each class in `x_train` takes its
-    place. One array alone, as in a `.npy` file, is cut into the first 80, the next 10 and
-    the last 10 percent. The key `levels` says how many values a pixel takes; 256 if absent.
+    place; without `x_test` there is no test split. Labels count if every split has them.
+    One array alone, as in a `.npy` file, is cut into the first 80, the next 10 and the last
+    10 percent. The key `levels` says how many values a pixel takes; 256 if absent.
 
     Args:
         name: What the user called it.
@@ -35,167 +54,47 @@ def source(name: str, path: Path) -> Source:
 
     def arrays(split: str, data_dir: str | os.PathLike[str] | None) -> Arrays:
         del data_dir
-        return _read(name, path, split)
+        with _File(name, path) as file:
+            file.note_unread()
+            return file.arrays(split)
 
     def info(data_dir: str | os.PathLike[str] | None) -> DatasetInfo:
         del data_dir
-        return _info(name, path)
+        with _File(name, path) as file:
+            return file.info()
 
-    return Source(arrays=arrays, info=info)
+    def splits(data_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
+        del data_dir
+        with _File(name, path) as file:
+            return file.splits()
 
-
-def check_examples(x: np.ndarray, name: str, *, levels: int = 256) -> np.ndarray:
-    """Makes images uint8 [N, H, W, C] and vectors float32 [N, D], if they are that.
-
-    Args:
-        x: Images [N, H, W] or [N, H, W, C] of any type with integer values, or vectors [N, D].
-        name: Where they come from, for the error.
-        levels: Number of values that a pixel takes.
-
-    Returns:
-        The examples.
-
-    Raises:
-        DatasetError: Rank, type or values are wrong.
-    """
-    shape = event_shape(x.shape, x.dtype, name)
-    if len(x) == 0:
-        raise DatasetError(f"{name} holds no examples: its shape is {list(x.shape)}.")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        raise DatasetError(f"{name} holds values that are NaN or infinite.")
-    if len(shape) == 1:
-        return np.asarray(x, np.float32)
-    if x.dtype.kind == "f" and (x != np.floor(x)).any():
-        raise DatasetError(
-            f"{name} holds images with fractions such as {x[x != np.floor(x)].flat[0]:g}; pixels "
-            f"must be integers in 0..{levels - 1}."
-        )
-    low, high = x.min(), x.max()
-    if low < 0 or high >= levels:
-        raise DatasetError(
-            f"{name} holds pixels in {low:g}..{high:g}, where 0..{levels - 1} were expected."
-        )
-    return np.asarray(x, np.uint8).reshape(len(x), *shape)
-
-
-def check_labels(labels: Any, count: int, name: str) -> np.ndarray | None:
-    """Makes labels int64 [N], if they are that.
-
-    Args:
-        labels: Labels, or None.
-        count: Number of examples N.
-        name: Where they come from, for the error.
-
-    Returns:
-        The labels, or None.
-
-    Raises:
-        DatasetError: There are too many or too few, or they are not integers from 0.
-    """
-    if labels is None:
-        return None
-    labels = np.asarray(labels)
-    if labels.shape == (count, 1):
-        labels = labels[:, 0]
-    if labels.shape != (count,):
-        raise DatasetError(
-            f"{name} holds labels of shape {list(labels.shape)} for {count} examples."
-        )
-    if labels.dtype.kind not in "iuf" or (labels != np.floor(labels)).any() or labels.min() < 0:
-        raise DatasetError(f"{name} holds labels that are not integers from 0.")
-    return labels.astype(np.int64)
-
-
-def event_shape(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> tuple[int, ...]:
-    """Shape of one example, from an array's shape and type alone.
-
-    Args:
-        shape: The array's shape, the number of examples first.
-        dtype: The array's type.
-        name: Where it comes from, for the error.
-
-    Returns:
-        `(H, W, C)` or `(D,)`.
-
-    Raises:
-        DatasetError: It is no array of images or vectors.
-    """
-    if dtype.kind not in "biuf":
-        raise DatasetError(f"{name} holds an array of type {dtype}, where numbers were expected.")
-    if len(shape) == 2:
-        return shape[1:]
-    if len(shape) == 3:
-        return (*shape[1:], 1)
-    if len(shape) == 4 and shape[3] <= _MAX_CHANNELS:
-        return shape[1:]
-    raise DatasetError(
-        f"{name} holds an array of shape {list(shape)}, where images [N, H, W] or [N, H, W, C] "
-        f"with at most {_MAX_CHANNELS} channels, last, or vectors [N, D] were expected."
-    )
-
-
-def describe(
-    name: str, x: np.ndarray, labels: np.ndarray | None, *, levels: int = 256
-) -> DatasetInfo:
-    """Describes arrays that are in memory.
-
-    Args:
-        name: What to call them.
-        x: Examples [N, ...].
-        labels: Labels [N], or None.
-        levels: Number of values that a pixel takes.
-    """
-    classes = None if labels is None else int(labels.max()) + 1
-    return _described(name, event_shape(x.shape, x.dtype, name), levels, classes)
-
-
-def _described(
-    name: str, shape: tuple[int, ...], levels: int, num_classes: int | None
-) -> DatasetInfo:
-    if len(shape) == 1:
-        return DatasetInfo(name, shape, levels=None, num_classes=num_classes, kind="vector")
-    return DatasetInfo(name, shape, levels=levels, num_classes=num_classes, kind="image")
-
-
-def _read(name: str, path: Path, split: str) -> Arrays:
-    with _File(name, path) as file:
-        levels = file.levels()
-        given, pair = file.keys_of(split)
-        x = file[pair[0]]
-        event_shape(x.shape, x.dtype, name)
-        labels = check_labels(file[pair[1]] if pair[1] else None, len(x), name)
-        if given:
-            rows = np.arange(len(x))
-        elif file.has_splits():
-            train, validation = hold_out_last_tenth(labels, len(x))
-            rows = train if split == "train" else validation
-        else:
-            rows = cut_in_order(len(x))[split]
-        x = check_examples(x[rows], f"The split {split!r} of {name}", levels=levels)
-        return x, None if labels is None else labels[rows]
-
-
-def _info(name: str, path: Path) -> DatasetInfo:
-    with _File(name, path) as file:
-        pairs = {file.keys_of(split)[1] for split in SPLITS if file.has(split)}
-        shape, dtype = file.header(file.keys_of("train")[1][0])
-        tops = [file[labels].max() for _, labels in pairs if labels]
-        classes = int(max(tops)) + 1 if tops else None
-        return _described(name, event_shape(shape, dtype, name), file.levels(), classes)
+    return Source(arrays=arrays, info=info, splits=splits)
 
 
 class _File:
-    """The arrays of one file by key; a `.npy` file has one, under the key `x`."""
+    """The arrays of one file by key; a `.npy` file has one, under the key `x`.
+
+    Attributes:
+        event_shape: Shape of one example, which all splits agree on.
+    """
 
     def __init__(self, name: str, path: Path) -> None:
         self._name = name
-        self._path = path
-        try:
+        with self._reading():
             self._arrays: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise self._unreadable(error) from error
         self._npz = isinstance(self._arrays, np.lib.npyio.NpzFile)
-        self._keys = list(self._arrays.files) if self._npz else ["x"]
+        members = self._arrays.zip.namelist() if self._npz else ["x.npy"]
+        self._keys = [member[:-4] for member in members if member.endswith(".npy")]
+        # Keys of examples and labels, by split or, where they are cut into all, under None.
+        self._pairs: dict[str | None, tuple[str, str | None]] = self._find_pairs()
+        self._labelled = all(labels for _, labels in self._pairs.values())
+        shapes = {x: event_shape(*self._header(x), self._at(x)) for x, _ in self._pairs.values()}
+        self.event_shape = next(iter(shapes.values()))
+        for key, shape in shapes.items():
+            check_shape(shape, self.event_shape, self._at(key))
+        read = {key for pair in self._pairs.values() for key in pair}
+        read |= {_LEVELS} if len(self.event_shape) > 1 else set()
+        self._unread = [key for m in members if (key := m.removesuffix(".npy")) not in read]
 
     def __enter__(self) -> _File:
         return self
@@ -204,18 +103,103 @@ class _File:
         if self._npz:
             self._arrays.close()
 
-    def __getitem__(self, key: str) -> np.ndarray:
-        try:
-            return self._arrays[key] if self._npz else self._arrays
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-            raise self._unreadable(error) from error
+    def arrays(self, split: str) -> Arrays:
+        """Examples and labels of a split."""
+        rows, pair = self._rows(split), self._pair(split)
+        where = f"The split {split!r} of {self._name}"
+        if not len(rows):
+            count = self._header(pair[0])[0][0]
+            raise DatasetError(f"{where} has no examples: {self._at(pair[0])} holds {count}.")
+        labels = self._labels(pair)
+        x = check_examples(self._read(pair[0])[rows], where, levels=self._levels())
+        return x, None if labels is None else labels[rows]
 
-    def header(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    def info(self) -> DatasetInfo:
+        """What the file holds."""
+        classes = [count_classes(self._labels(pair)) or 0 for pair in self._pairs.values()]
+        return described(self._name, self.event_shape, max(classes) or None, levels=self._levels())
+
+    def splits(self) -> tuple[str, ...]:
+        """Splits that have examples."""
+        here = [s for s in SPLITS if s != "test" or not self._named or s in self._pairs]
+        return tuple(split for split in here if len(self._rows(split)))
+
+    def note_unread(self) -> None:
+        """Says what is in the file and is not used."""
+        if self._unread:
+            note(f"{self._name}: not read are {', '.join(map(repr, self._unread))}.")
+        without = [x for x, labels in self._pairs.values() if not labels]
+        if 0 < len(without) < len(self._pairs):
+            note(
+                f"{self._name}: labels are not used, for {', '.join(map(repr, without))} has none."
+            )
+
+    @property
+    def _named(self) -> bool:
+        """Whether the keys name splits."""
+        return None not in self._pairs
+
+    def _find_pairs(self) -> dict[str | None, tuple[str, str | None]]:
+        named = {split: x for split in SPLITS if (x := self._find("x", split))}
+        if "train" in named:
+            return {split: (x, self._find("y", split)) for split, x in named.items()}
+        labels = [key for key in self._keys if key in _LABEL_KEYS]
+        rest = [key for key in self._keys if key not in (*_LABEL_KEYS, _LEVELS)]
+        if len(rest) != 1 or len(labels) > 1:
+            raise DatasetError(
+                f"{self._name} has the keys {', '.join(map(repr, self._keys)) or '(none)'}, where "
+                "'x_train', 'x_test' and the like, or one array, with labels under 'y', were "
+                "expected."
+            )
+        return {None: (rest[0], labels[0] if labels else None)}
+
+    def _find(self, prefix: str, split: str) -> str | None:
+        keys = (f"{prefix}_{alias}" for alias in _ALIASES[split])
+        return next((key for key in keys if key in self._keys), None)
+
+    def _pair(self, split: str) -> tuple[str, str | None]:
+        """Keys of the arrays that hold a split, be it with another one."""
+        if not self._named:
+            return self._pairs[None]
+        if split == "test" and split not in self._pairs:
+            raise DatasetError(f"{self._name} has no key 'x_test' beside 'x_train'.")
+        return self._pairs.get(split) or self._pairs["train"]
+
+    def _rows(self, split: str) -> np.ndarray:
+        """Rows of a split in the arrays that hold it."""
+        pair = self._pair(split)
+        count = self._header(pair[0])[0][0]
+        if not self._named:
+            return cut_in_order(count)[split]
+        if split == "test" or "validation" in self._pairs:
+            return np.arange(count)
+        train, held = hold_out_last_tenth(self._labels(pair), count)
+        return train if split == "train" else held
+
+    def _labels(self, pair: tuple[str, str | None]) -> np.ndarray | None:
+        x, labels = pair
+        if not labels or not self._labelled:
+            return None
+        return check_labels(self._read(labels), self._header(x)[0][0], self._at(labels))
+
+    def _levels(self) -> int:
+        """Number of values that a pixel takes."""
+        if not self._npz or _LEVELS not in self._keys or len(self.event_shape) == 1:
+            return 256
+        levels = self._read(_LEVELS)
+        if levels.size != 1 or levels.dtype.kind not in "iu" or not 2 <= levels.item() <= 256:
+            came = levels.tolist() if levels.size == 1 else f"an array of shape {levels.shape}"
+            raise DatasetError(
+                f"{self._at(_LEVELS)} holds {came}, where an integer in 2..256 was expected."
+            )
+        return int(levels.item())
+
+    def _header(self, key: str) -> tuple[tuple[int, ...], np.dtype[Any]]:
         """Shape and type of an array, without reading its values."""
         if not self._npz:
             return self._arrays.shape, self._arrays.dtype
         stream: IO[bytes]
-        with zipfile.ZipFile(self._path) as archive, archive.open(f"{key}.npy") as stream:
+        with self._reading(key), self._arrays.zip.open(f"{key}.npy") as stream:
             version = np.lib.format.read_magic(stream)
             read = (
                 np.lib.format.read_array_header_1_0
@@ -223,53 +207,31 @@ class _File:
                 else np.lib.format.read_array_header_2_0
             )
             shape, _, dtype = read(stream)
+            held = self._arrays.zip.getinfo(f"{key}.npy").file_size - stream.tell()
+            if not dtype.hasobject and math.prod(shape) * dtype.itemsize != held:
+                raise ValueError(
+                    f"its shape {list(shape)} is not that of the {held} bytes it holds"
+                )
         return shape, dtype
 
-    def levels(self) -> int:
-        """Number of values that a pixel takes."""
-        levels = self[key] if (key := "levels") in self._keys and self._npz else np.array(256)
-        if levels.size != 1 or levels.dtype.kind not in "iu" or not 2 <= levels.item() <= 256:
-            raise DatasetError(
-                f"The key 'levels' of {self._name} holds {levels.tolist()}, where an integer in "
-                "2..256 was expected."
+    def _read(self, key: str) -> np.ndarray:
+        with self._reading(key):
+            return self._arrays[key] if self._npz else self._arrays
+
+    def _at(self, key: str) -> str:
+        return f"{key!r} in {self._name}" if self._npz else self._name
+
+    @contextmanager
+    def _reading(self, key: str | None = None) -> Iterator[None]:
+        """Refuses damaged files, which make zipfile and NumPy raise errors of many kinds."""
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the system's own, which names the file
+            objects = "pickle" in str(error) or "Object arrays" in str(error)
+            why = (
+                "it holds Python objects, where numbers were expected" if objects else reason(error)
             )
-        return int(levels.item())
-
-    def has_splits(self) -> bool:
-        """Whether the keys name splits."""
-        return self._find("x", "train") is not None
-
-    def has(self, split: str) -> bool:
-        """Whether `keys_of(split)` has an answer."""
-        return split != "test" or not self.has_splits() or self._find("x", "test") is not None
-
-    def keys_of(self, split: str) -> tuple[bool, tuple[str, str | None]]:
-        """Keys of the examples and labels of a split, and whether they are that split alone."""
-        if self.has_splits():
-            if not self.has(split):
-                raise DatasetError(f"{self._name} has no key 'x_{split}' beside 'x_train'.")
-            given = self._find("x", split) is not None
-            # Where validation is cut out of train, train is no longer its key alone.
-            if split == "train":
-                given = self._find("x", "validation") is not None
-            held = split if self._find("x", split) else "train"
-            return given, (self._find("x", held) or "", self._find("y", held))
-        labels = [key for key in self._keys if key in _LABEL_KEYS]
-        rest = [key for key in self._keys if key not in (*_LABEL_KEYS, "levels")]
-        if len(rest) != 1 or len(labels) > 1:
-            raise DatasetError(
-                f"{self._name} has the keys {', '.join(map(repr, self._keys))}, where 'x_train', "
-                "'x_test' and the like, or one array, with labels under 'y', were expected."
-            )
-        return False, (rest[0], labels[0] if labels else None)
-
-    def _find(self, prefix: str, split: str) -> str | None:
-        keys = (f"{prefix}_{alias}" for alias in _ALIASES[split])
-        return next((key for key in keys if key in self._keys), None)
-
-    def _unreadable(self, error: Exception) -> DatasetError:
-        if "pickle" in str(error) or "Object arrays" in str(error):
-            reason = "it holds Python objects, where numbers were expected"
-        else:
-            reason = str(error).splitlines()[0].rstrip(".") if str(error) else "it is damaged"
-        return DatasetError(f"{self._name} cannot be read as arrays: {reason}.")
+            where = self._at(key) if key else self._name
+            raise DatasetError(f"{where} cannot be read as arrays: {why}.") from error

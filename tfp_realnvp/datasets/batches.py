@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfp_realnvp.datasets.base import DatasetError
+from tfp_realnvp.datasets.base import DatasetError, check_integer
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -64,7 +64,15 @@ def batches(
     import tensorflow as tf
 
     count = len(x)
-    _check(x, labels, batch_size=batch_size, start_step=start_step, num_steps=num_steps, flip=flip)
+    _check(
+        x,
+        labels,
+        batch_size=batch_size,
+        seed=seed,
+        start_step=start_step,
+        num_steps=num_steps,
+        flip=flip,
+    )
     steps_per_epoch = count // batch_size if drop_remainder else -(-count // batch_size)
     if not steps_per_epoch:
         raise DatasetError(
@@ -113,10 +121,18 @@ def _check(
     labels: np.ndarray | None,
     *,
     batch_size: int,
+    seed: int,
     start_step: int,
     num_steps: int | None,
     flip: bool,
 ) -> None:
+    for name, value in {
+        "batch_size": batch_size,
+        "seed": seed,
+        "start_step": start_step,
+        "num_steps": 0 if num_steps is None else num_steps,
+    }.items():
+        check_integer(value, name)
     if batch_size < 1 or start_step < 0 or (num_steps is not None and num_steps < 0):
         raise DatasetError(
             f"Batches need batch_size >= 1, start_step >= 0 and num_steps >= 0; got {batch_size}, "

@@ -4,97 +4,217 @@ from __future__ import annotations
 
 import io
 import os
+from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfp_realnvp.datasets.base import DatasetError
+from tfp_realnvp.datasets.base import DatasetError, reason
 
 if TYPE_CHECKING:
     from PIL import Image
 
+# A JPEG of several pictures turns out to be an MPO upon opening.
+_FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 _GREY_MODES = frozenset({"1", "L", "LA"})
-_DEEP_MODES = frozenset({"I", "I;16", "I;16B", "I;16L", "F"})
+_COLOUR_MODES = frozenset({"P", "PA", "RGB", "RGBA"})
+_DEEP_MODES = ("I", "F")
+_ORIENTATION = 0x0112
+_TIFF_BITS = 258
+# Where the header of a PNG says how many bits a channel has.
+_PNG_BITS = 24
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """What is done to images because it was asked for.
+
+    Attributes:
+        image_size: Height and width in pixels to bring all to; None keeps them as they are.
+        channels: 1 makes all grey and 3 all colour; None takes what the first has.
+        background: Colour that transparent images are laid on, as `"white"` or `"#ff0000"`.
+    """
+
+    image_size: tuple[int, int] | None = None
+    channels: int | None = None
+    background: str | None = None
 
 
 def decode_images(
-    read: Callable[[str], bytes],
-    paths: Sequence[str],
-    *,
-    like: str,
-    image_size: tuple[int, int] | None = None,
-) -> np.ndarray:
+    read: Callable[[str], bytes], paths: Sequence[str], decoding: Decoding, *, like: str
+) -> tuple[np.ndarray, Counter[str]]:
     """Decodes files that are all of one shape.
 
     Args:
         read: Gives the bytes of a path; it is called from several threads.
         paths: The files, N of them.
-        like: The file that decides on the shape, and whether all are grey or colour.
-        image_size: Height and width in pixels to bring all to; None keeps them as they are.
+        decoding: What was asked for.
+        like: The file that decides on the shape.
 
     Returns:
-        uint8 [N, H, W, C] with C = 1 or 3; transparency is dropped.
+        uint8 [N, H, W, C] with C = 1 or 3, and how many were changed in which way.
 
     Raises:
-        DatasetError: A file cannot be decoded, or is of another size than the first.
+        DatasetError: A file cannot be decoded without loss, or is of another size than the
+            first.
     """
-    first = decode_image(read(like), like, image_size=image_size)
-    mode = "L" if first.shape[-1] == 1 else "RGB"
-    images = np.empty([len(paths), *first.shape], np.uint8)
+    first, _ = decode_image(read(like), like, decoding)
+    try:
+        images = np.empty([len(paths), *first.shape], np.uint8)
+    except MemoryError as error:
+        raise DatasetError(
+            f"There is no memory for {len(paths)} images of shape {list(first.shape)}, as {like} "
+            "has; image_size makes them smaller."
+        ) from error
 
-    def decode(start: int) -> None:
+    def decode(start: int) -> Counter[str]:
+        changes: Counter[str] = Counter()
         for row in range(start, min(start + chunk, len(paths))):
-            path = paths[row]
-            image = decode_image(read(path), path, image_size=image_size, mode=mode)
-            if image.shape != first.shape:
-                raise DatasetError(
-                    f"The image {path} has {image.shape[0]}x{image.shape[1]} pixels, where all "
-                    f"must have the {first.shape[0]}x{first.shape[1]} of {like}; image_size "
-                    "brings them to one size."
-                )
+            image, changed = decode_image(
+                read(paths[row]), paths[row], decoding, channels=first.shape[-1]
+            )
+            check_size(image, paths[row], first, like)
             images[row] = image
+            changes.update(changed)
+        return changes
 
     chunk = 256
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        # A list, so that an error in a thread is raised here.
-        list(pool.map(decode, range(0, len(paths), chunk)))
-    return images
+        return images, sum(pool.map(decode, range(0, len(paths), chunk)), Counter())
+
+
+def check_size(image: np.ndarray, path: str, first: np.ndarray, like: str) -> None:
+    """Refuses an image that is not of the size of the first.
+
+    Args:
+        image: Pixels [H, W, C].
+        path: Its name, for the error.
+        first: Pixels of the first.
+        like: The first's name, for the error.
+
+    Raises:
+        DatasetError: The sizes differ.
+    """
+    if image.shape[:2] != first.shape[:2]:
+        raise DatasetError(
+            f"The image {path} has {image.shape[0]}x{image.shape[1]} pixels, where all must have "
+            f"the {first.shape[0]}x{first.shape[1]} of {like}; image_size brings them to one size."
+        )
 
 
 def decode_image(
-    data: bytes, path: str, *, image_size: tuple[int, int] | None = None, mode: str | None = None
-) -> np.ndarray:
+    data: bytes, path: str, decoding: Decoding, *, channels: int | None = None
+) -> tuple[np.ndarray, list[str]]:
     """Decodes one file.
 
     Args:
         data: Its bytes.
         path: Its name, for the error.
-        image_size: Height and width in pixels to bring it to.
-        mode: `"L"` (grey) or `"RGB"`; None takes what the file has.
+        decoding: What was asked for.
+        channels: 1 or 3, as the other images have; None takes what the file has.
 
     Returns:
-        uint8 [H, W, C].
+        uint8 [H, W, C], turned as its EXIF orientation says, and what was changed.
 
     Raises:
-        DatasetError: It cannot be decoded, or has more than 8 bits per channel.
+        DatasetError: It cannot be decoded, or not without a loss that was not asked for.
     """
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.mode in _DEEP_MODES:
-                raise DatasetError(
-                    f"The image {path} has more than 8 bits per channel (mode {image.mode})."
-                )
-            converted = image.convert(mode or ("L" if image.mode in _GREY_MODES else "RGB"))
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise DatasetError(f"The image {path} cannot be decoded.") from error
-    if image_size is not None:
-        converted = crop_and_resize(converted, image_size)
+        with Image.open(io.BytesIO(data), formats=_FORMATS) as image:
+            _refuse_loss(image, data, path, decoding)
+            converted, changed = _convert(image, path, decoding, channels)
+    except DatasetError:
+        raise
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise DatasetError(f"The image {path} has more than the {limit} pixels allowed.") from error
+    except Image.UnidentifiedImageError as error:
+        known = f"{', '.join(_FORMATS[:-1])} or {_FORMATS[-1]}"
+        raise DatasetError(f"The image {path} cannot be decoded: it is no {known}.") from error
+    except Exception as error:  # damage makes Pillow raise errors of many kinds
+        raise DatasetError(f"The image {path} cannot be decoded: {reason(error)}.") from error
+    if decoding.image_size is not None:
+        converted = crop_and_resize(converted, decoding.image_size)
     pixels = np.asarray(converted)
-    return pixels[:, :, None] if pixels.ndim == 2 else pixels
+    return pixels[:, :, None] if pixels.ndim == 2 else pixels, changed
+
+
+def _refuse_loss(image: Image.Image, data: bytes, path: str, decoding: Decoding) -> None:
+    """Refuses what 8 bits per channel of one picture cannot hold."""
+    bits = 8
+    if image.format == "PNG":
+        bits = data[_PNG_BITS]
+    elif image.format == "TIFF":
+        bits = max(np.ravel(image.tag_v2.get(_TIFF_BITS, 1)))  # type: ignore[attr-defined]
+    if bits > 8 or image.mode.startswith(_DEEP_MODES):
+        raise DatasetError(
+            f"The image {path} has more than 8 bits per channel (mode {image.mode})."
+        )
+    frames = getattr(image, "n_frames", 1)
+    if frames > 1 and image.format != "MPO":
+        raise DatasetError(f"The image {path} has {frames} frames, where one was expected.")
+    if image.mode not in _GREY_MODES | _COLOUR_MODES and decoding.channels is None:
+        raise DatasetError(
+            f"The image {path} is in mode {image.mode}, where grey, RGB or a palette were "
+            "expected; channels=3 converts it."
+        )
+
+
+def _convert(
+    image: Image.Image, path: str, decoding: Decoding, channels: int | None
+) -> tuple[Image.Image, list[str]]:
+    """Brings an image to mode L or RGB, upright and on its background."""
+    from PIL import ImageOps
+
+    changed = []
+    mode, is_mpo = image.mode, image.format == "MPO"
+    channels = decoding.channels or channels or (1 if mode in _GREY_MODES else 3)
+    # Asked before the pixels are loaded, upon which TIFF files are turned.
+    if image.getexif().get(_ORIENTATION, 1) in range(2, 9):
+        image = ImageOps.exif_transpose(image)
+        changed.append("turned as their EXIF orientation says")
+    if is_mpo:
+        changed.append("taken as the first of several pictures in their files")
+    if image.has_transparency_data:
+        image, laid = _without_transparency(image, path, decoding.background)
+        changed += [f"laid on {decoding.background}"] if laid else []
+    if channels == 3:
+        converted = image.convert("RGB")
+    elif decoding.channels == 1 or mode in _GREY_MODES:
+        converted = image.convert("L")
+    else:
+        pixels = np.asarray(image.convert("RGB"))
+        if (pixels != pixels[..., :1]).any():
+            raise DatasetError(
+                f"The image {path} is in colour, where the first is grey; channels=3 makes all "
+                "colour and channels=1 all grey."
+            )
+        converted = image.convert("L")
+    if mode != converted.mode:
+        changed.append(f"converted from {mode} to {converted.mode}")
+    return converted, changed
+
+
+def _without_transparency(
+    image: Image.Image, path: str, background: str | None
+) -> tuple[Image.Image, bool]:
+    """Lays an image on its background, and says whether that is to be seen anywhere."""
+    from PIL import Image
+
+    image = image.convert("RGBA")
+    if image.getchannel("A").getextrema()[0] == 255:
+        return image, False
+    if background is None:
+        raise DatasetError(
+            f"The image {path} is transparent in places; background='white', or another colour, "
+            "lays it on that."
+        )
+    return Image.alpha_composite(Image.new("RGBA", image.size, background), image), True
 
 
 def crop_and_resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
@@ -111,7 +231,7 @@ def crop_and_resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
     height, width = size
     scale = min(image.height / height, image.width / width)
-    crop_height, crop_width = round(height * scale), round(width * scale)
+    crop_height, crop_width = max(1, round(height * scale)), max(1, round(width * scale))
     top, left = (image.height - crop_height) // 2, (image.width - crop_width) // 2
     box = (left, top, left + crop_width, top + crop_height)
     return image.resize((width, height), Image.Resampling.BILINEAR, box=box)

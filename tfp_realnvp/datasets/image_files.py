@@ -3,128 +3,119 @@
 from __future__ import annotations
 
 import os
-import zipfile
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tfp_realnvp.datasets.base import Arrays, DatasetError, DatasetInfo, Source
-from tfp_realnvp.datasets.cache import cache_root, cached, file_identity
-from tfp_realnvp.datasets.image_decode import decode_image, decode_images
+from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetError, DatasetInfo, Source, note
+from tfp_realnvp.datasets.cache import cache_root, cached
+from tfp_realnvp.datasets.image_decode import Decoding, check_size, decode_image, decode_images
 from tfp_realnvp.datasets.image_layout import Layout, read_layout
-
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp")
-_Size = tuple[int, int] | None
+from tfp_realnvp.datasets.image_listing import Listing, opened
 
 
 def source(name: str, path: Path) -> Source:
     """The source of a folder or zip of images; `image_layout` has its splits and classes.
+
+    What is skipped, turned or converted is said in a `DatasetWarning`, with counts; what
+    would lose information is refused, or done if an option asks for it.
 
     Args:
         name: What the user called it.
         path: The folder or zip.
     """
 
-    def arrays(
-        split: str, data_dir: str | os.PathLike[str] | None, *, image_size: _Size = None
-    ) -> Arrays:
-        image_size = _checked_size(image_size)
-        with _opened(name, path) as files:
+    def arrays(split: str, data_dir: str | os.PathLike[str] | None, **options: Any) -> Arrays:
+        decoding = _decoding(**options)
+        with _laid_out(name, path) as (files, layout):
+            if split not in layout.paths:
+                raise DatasetError(
+                    f"{name} has no folder {split} beside {' and '.join(layout.paths)}."
+                )
+            if not layout.paths[split]:
+                raise DatasetError(
+                    f"The split {split!r} of {name} has no examples: {len(files.files)} images are "
+                    "too few to cut."
+                )
+            if files.skipped:
+                note(f"{name}: skipped {files.skipped}.")
+            for sentence in (*files.notes, *layout.notes):
+                note(sentence)
             return cached(
-                split if split in files.layout.paths else _missing(name, split, files.layout),
-                lambda scratch: _decode(files, image_size),
+                split,
+                lambda scratch: _decode(files, layout, decoding),
                 root=cache_root(data_dir),
+                name=name,
                 label=path.stem,
-                identity=[files.identity, image_size],
+                identity=[files.place, sorted(files.files.items()), repr(decoding)],
             )
 
-    def info(data_dir: str | os.PathLike[str] | None, *, image_size: _Size = None) -> DatasetInfo:
+    def info(data_dir: str | os.PathLike[str] | None, **options: Any) -> DatasetInfo:
         del data_dir
-        with _opened(name, path) as files:
-            first = files.layout.first
-            shape = decode_image(
-                files.read(first), first, image_size=_checked_size(image_size)
-            ).shape
-            classes = len(files.layout.classes) or None
-            return DatasetInfo(name, shape, levels=256, num_classes=classes, kind="image")
+        decoding = _decoding(**options)
+        with _laid_out(name, path) as (files, layout):
+            first, _ = decode_image(files.read(layout.first), layout.first, decoding)
+            for paths in filter(None, layout.paths.values()):
+                image, _ = decode_image(
+                    files.read(paths[0]), paths[0], decoding, channels=first.shape[-1]
+                )
+                check_size(image, paths[0], first, layout.first)
+            classes = len(layout.classes) or None
+            return DatasetInfo(name, first.shape, levels=256, num_classes=classes, kind="image")
 
-    return Source(arrays=arrays, info=info, options=frozenset({"image_size"}))
+    def splits(data_dir: str | os.PathLike[str] | None, **options: Any) -> tuple[str, ...]:
+        del data_dir
+        _decoding(**options)
+        with _laid_out(name, path) as (_, layout):
+            return tuple(split for split in SPLITS if layout.paths.get(split))
 
-
-class _Files:
-    """The image files of one place."""
-
-    def __init__(
-        self, name: str, sizes: dict[str, Any], read: Callable[[str], bytes], place: Any
-    ) -> None:
-        if not sizes:
-            raise DatasetError(f"{name} holds no {', '.join(_SUFFIXES[:-1])} or .bmp files.")
-        self.layout: Layout = read_layout(list(sizes), name)
-        self.read = read
-        self.identity = [place, sorted(sizes.items())]
-
-
-def _decode(files: _Files, image_size: _Size) -> dict[str, Arrays]:
-    layout = files.layout
-    return {
-        split: (
-            decode_images(files.read, paths, like=layout.first, image_size=image_size),
-            layout.labels[split],
-        )
-        for split, paths in layout.paths.items()
-    }
+    options = frozenset(Decoding.__dataclass_fields__)
+    return Source(arrays=arrays, info=info, options=options, splits=splits)
 
 
 @contextmanager
-def _opened(name: str, path: Path) -> Iterator[_Files]:
-    if path.is_dir():
-        yield _Files(
-            name, _walk(path), lambda inner: (path / inner).read_bytes(), str(path.resolve())
-        )
-        return
-    try:
-        archive = zipfile.ZipFile(path)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise DatasetError(f"{name} is damaged, or is no zip.") from error
-    with archive:
-        members = {
-            member.filename: member.CRC for member in archive.infolist() if _wanted(member.filename)
-        }
-
-        def read(inner: str) -> bytes:
-            try:
-                return archive.read(inner)
-            except (zipfile.BadZipFile, OSError, EOFError) as error:
-                raise DatasetError(f"The file {inner} in {name} is damaged.") from error
-
-        yield _Files(name, members, read, file_identity(path))
+def _laid_out(name: str, path: Path) -> Iterator[tuple[Listing, Layout]]:
+    with opened(name, path) as files:
+        yield files, read_layout(list(files.files), name)
 
 
-def _walk(folder: Path) -> dict[str, Any]:
-    sizes = {}
-    for inner, _, names in os.walk(folder, followlinks=True):
-        for file in names:
-            path = Path(inner, file)
-            relative = path.relative_to(folder).as_posix()
-            if _wanted(relative):
-                status = path.stat()
-                sizes[relative] = [status.st_size, status.st_mtime_ns]
-    return sizes
+def _decode(
+    files: Listing, layout: Layout, decoding: Decoding
+) -> tuple[dict[str, Arrays], list[str]]:
+    arrays: dict[str, Arrays] = {}
+    changes: Counter[str] = Counter()
+    for split, paths in layout.paths.items():
+        images, changed = decode_images(files.read, paths, decoding, like=layout.first)
+        arrays[split] = images, layout.labels[split]
+        changes += changed
+    total = len(files.files)
+    return arrays, [f"images {how}: {n} of {total}" for how, n in sorted(changes.items())]
 
 
-def _wanted(path: str) -> bool:
-    hidden = any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
-    return path.lower().endswith(_SUFFIXES) and not hidden
+def _decoding(*, image_size: Any = None, channels: Any = None, background: Any = None) -> Decoding:
+    """Checks the options."""
+    from PIL import ImageColor
 
-
-def _missing(name: str, split: str, layout: Layout) -> str:
-    raise DatasetError(f"{name} has no folder {split} beside {' and '.join(layout.paths)}.")
-
-
-def _checked_size(size: _Size) -> _Size:
-    if size is None:
-        return None
-    if len(size) != 2 or any(int(side) != side or side < 1 for side in size):
-        raise DatasetError(f"image_size must be (height, width) in pixels; got {size!r}.")
-    return int(size[0]), int(size[1])
+    if image_size is not None:
+        try:
+            height, width = (int(side) for side in image_size if side == int(side))
+        except (TypeError, ValueError, OverflowError):
+            height = width = 0
+        if min(height, width) < 1:
+            raise DatasetError(
+                "image_size must be (height, width) in pixels, integers from 1; got "
+                f"{image_size!r}."
+            )
+        image_size = height, width
+    if channels not in (None, 1, 3):
+        raise DatasetError(f"channels must be 1 (grey) or 3 (colour); got {channels!r}.")
+    if background is not None:
+        try:
+            ImageColor.getrgb(background)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise DatasetError(
+                f"background must be a colour such as 'white' or '#ff0000'; got {background!r}."
+            ) from error
+    return Decoding(image_size, channels, background)

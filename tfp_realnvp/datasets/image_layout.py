@@ -25,11 +25,13 @@ class Layout:
         paths: Sorted paths of each split.
         labels: int64 labels of each split, or None in their place.
         classes: Names of the classes, sorted; empty when there are no labels.
+        notes: Sentences on what the paths say that is not used.
     """
 
     paths: dict[str, list[str]]
     labels: dict[str, np.ndarray | None]
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def first(self) -> str:
@@ -57,18 +59,31 @@ def read_layout(paths: Sequence[str], name: str) -> Layout:
         DatasetError: There are splits, but none of them is `train`.
     """
     paths = sorted(paths)
+    notes = []
     depth = _wrapping_depth(paths)
     inner = {path: path.split("/")[depth:] for path in paths}
     found = {split for parts in inner.values() if (split := _split_of(parts))}
     if len(found) >= 2:
         if "train" not in found:
             raise DatasetError(f"{name} has the folders {', '.join(sorted(found))} but no train.")
+        outside = [path for path, parts in inner.items() if not _split_of(parts)]
+        if outside:
+            notes.append(
+                f"{name}: skipped images outside the folders of splits ({len(outside)}, first "
+                f"{outside[0]})."
+            )
         inner = {path: parts for path, parts in inner.items() if _split_of(parts)}
         split_of = {path: _split_of(parts) for path, parts in inner.items()}
         inner = {path: parts[1:] for path, parts in inner.items()}
     else:
         split_of = dict.fromkeys(inner)
-    classes = _classes(inner.values())
+    classes = _classes(list(inner.values()))
+    loose = [path for path, parts in inner.items() if len(parts) == 1]
+    if 0 < len(loose) < len(inner):
+        notes.append(
+            f"{name}: there are no labels, for some images are in no folder of a class "
+            f"({len(loose)} of {len(inner)}, first {loose[0]})."
+        )
     number = {label: index for index, label in enumerate(classes)}
     label_of = {path: number[parts[0]] for path, parts in inner.items()} if classes else None
 
@@ -86,7 +101,7 @@ def read_layout(paths: Sequence[str], name: str) -> Layout:
         )
         groups = {split: [everything[row] for row in rows[split]] for split in rows}
     labels = {split: _labels(group, label_of) for split, group in groups.items()}
-    return Layout(paths=groups, labels=labels, classes=classes)
+    return Layout(paths=groups, labels=labels, classes=classes, notes=tuple(notes))
 
 
 def _labels(paths: Sequence[str], label_of: dict[str, int] | None) -> np.ndarray | None:
@@ -108,8 +123,7 @@ def _wrapping_depth(paths: Sequence[str]) -> int:
     return depth
 
 
-def _classes(inner: object) -> tuple[str, ...]:
-    parts: list[list[str]] = list(inner)  # type: ignore[call-overload]
-    names = {part[0] for part in parts}
-    labelled = len(names) > 1 and all(len(part) > 1 for part in parts)
+def _classes(inner: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    names = {parts[0] for parts in inner}
+    labelled = len(names) > 1 and all(len(parts) > 1 for parts in inner)
     return tuple(sorted(names)) if labelled else ()

@@ -1,23 +1,24 @@
-"""From a name or a path to data: `load`, `load_arrays`, `info`, `names`, `register`."""
+"""From a name or a path to data: `load`, `load_arrays`, `info`, `splits`, `names`, `register`."""
 
 from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tfp_realnvp.datasets import array_files, digits, image_files, tfds_source, toys
+from tfp_realnvp.datasets import array_files, digits, image_files, tables, tfds_source, toys
+from tfp_realnvp.datasets.array_checks import check_pair, check_shape, count_classes, described
 from tfp_realnvp.datasets.base import (
+    SPLITS,
     Arrays,
     DatasetError,
     DatasetInfo,
     DatasetNotFoundError,
     Source,
     check_split,
+    expanded,
 )
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 _SOURCES: dict[str, Source] = {"digits": digits.source(), **toys.sources(), **tfds_source.sources()}
 
 PathLike = str | os.PathLike[str]
+
+_ZIP = ".zip"
+_PATHS = "a folder or a zip of images, or a .npy, .npz, .csv, .tsv or .parquet file"
 
 
 def names() -> list[str]:
@@ -47,6 +51,7 @@ def register(
     arrays: Callable[[str, PathLike | None], Arrays],
     *,
     info: DatasetInfo | None = None,
+    splits: Sequence[str] = SPLITS,
 ) -> None:
     """Adds a data set by name, or replaces one.
 
@@ -54,10 +59,12 @@ def register(
         name: What to call it.
         arrays: `arrays(split, data_dir)` gives `(x, labels)`: uint8 images [N, H, W, C] or
             float32 vectors [N, D], and integer labels [N] or None.
-        info: What it holds; found out from its training split when None.
+        info: What it holds, which the arrays are checked against; found out from the training
+            split, which is read for it, when None.
+        splits: Those of `SPLITS` that `arrays` gives; `"train"` must be among them.
 
     Raises:
-        DatasetError: `name` is empty.
+        DatasetError: `name` is empty, or `splits` are not as they must be.
 
     Example:
         >>> import numpy as np
@@ -68,14 +75,30 @@ def register(
     """
     if not name:
         raise DatasetError("A data set needs a name that is not empty.")
+    for split in splits:
+        check_split(split)
+    if "train" not in splits:
+        raise DatasetError(f"The data set {name!r} needs a split 'train'; got {tuple(splits)}.")
+    if info is not None and info.levels is not None and not 2 <= info.levels <= 256:
+        raise DatasetError(f"{name!r} needs 2 to 256 levels, as uint8 holds; got {info.levels}.")
+    given = tuple(split for split in SPLITS if split in splits)
 
     def describe(data_dir: PathLike | None) -> DatasetInfo:
-        return info or array_files.describe(name, *_checked(name, arrays("train", data_dir)))
+        if info is not None:
+            return info
+        x, labels = read("train", data_dir)
+        return described(name, x.shape[1:], count_classes(labels))
 
     def read(split: str, data_dir: PathLike | None) -> Arrays:
-        return _checked(name, arrays(split, data_dir))
+        if split not in given:
+            raise DatasetError(f"{name} has no split {split!r}; it has {', '.join(given)}.")
+        where = f"The split {split!r} of {name}"
+        x, labels = check_pair(arrays(split, data_dir), where, info=info)
+        if split != "train":
+            check_shape(x.shape[1:], describe(data_dir).event_shape, where)
+        return x, labels
 
-    _SOURCES[name] = Source(arrays=read, info=describe)
+    _SOURCES[name] = Source(arrays=read, info=describe, splits=lambda data_dir: given)
 
 
 def load(
@@ -84,13 +107,16 @@ def load(
     """Loads a split as an unbatched `tf.data.Dataset`, in a fixed order.
 
     Args:
-        name: One of `names()`, or the path of a folder or zip of images, or of a `.npy` or
-            `.npz` file; relative paths are also looked for under `data_dir`.
+        name: One of `names()`, or the path of a folder or zip of images, or of a `.npy`,
+            `.npz`, `.csv`, `.tsv` or `.parquet` file; relative paths are also looked for under
+            `data_dir`.
         split: `"train"`, `"validation"` or `"test"`.
         data_dir: Where downloaded data sets are kept; for MNIST and Fashion-MNIST also the
             place of the four original idx.gz files, there or in a folder of that name.
-        **options: `image_size=(H, W)` for folders and zips: crop to the centre, then resize.
-            `seed=S` for the toys: another draw.
+        **options: For folders and zips of images, `image_size=(H, W)`: crop to the centre,
+            then resize; `channels=1` or `3`: make all grey or all colour; `background="white"`,
+            or another colour's name: lay transparent images on it. For the toys, `seed=S`:
+            another draw.
 
     Returns:
         A dataset of (uint8 image [H, W, C], int64 label), or of images or float32 vectors
@@ -138,7 +164,8 @@ def load_arrays(
         ((2000, 2), True)
     """
     check_split(split)
-    return _source(name, data_dir, options).arrays(split, data_dir, **options)
+    with _naming(name):
+        return _source(name, data_dir, options).arrays(split, data_dir, **options)
 
 
 def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> DatasetInfo:
@@ -161,11 +188,38 @@ def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> Da
         >>> datasets.info("digits").levels, datasets.info("mnist").levels
         (17, 256)
     """
-    return _source(name, data_dir, options).info(data_dir, **options)
+    with _naming(name):
+        return _source(name, data_dir, options).info(data_dir, **options)
+
+
+def splits(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> tuple[str, ...]:
+    """Says which splits a data set has, reading as little of it as will do.
+
+    Args:
+        name: As in `load`.
+        data_dir: As in `load`.
+        **options: As in `load`.
+
+    Returns:
+        Those of `"train"`, `"validation"` and `"test"` that it has, in this order. A file
+        with `x_train` alone, or a folder with `train` and `val`, has no `"test"`; data of
+        fewer than three examples are not cut into splits, and are all `"train"`.
+
+    Raises:
+        DatasetError: The name, an option or the data are not as they must be.
+        DatasetNotFoundError: There is no such file.
+
+    Example:
+        >>> from tfp_realnvp import datasets
+        >>> datasets.splits("digits")
+        ('train', 'validation', 'test')
+    """
+    with _naming(name):
+        return _source(name, data_dir, options).splits(data_dir, **options)
 
 
 def _source(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) -> Source:
-    text = os.fspath(name)
+    text = os.fsdecode(name)
     source = _SOURCES.get(text) or _path_source(text, data_dir)
     unknown = sorted(set(options) - source.options)
     if unknown:
@@ -175,31 +229,38 @@ def _source(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) 
 
 
 def _path_source(text: str, data_dir: PathLike | None) -> Source:
-    path = Path(text).expanduser()
+    path = expanded(text)
     if data_dir is not None and not path.exists():
-        path = Path(data_dir).expanduser() / path
-    suffix = path.suffix.lower()
-    if path.is_dir() or (suffix == ".zip" and path.is_file()):
+        path = expanded(data_dir) / path
+    file = path.name.lower()
+    if text and (path.is_dir() or (file.endswith(_ZIP) and path.is_file())):
         return image_files.source(text, path)
-    if suffix in array_files.SUFFIXES and path.is_file():
+    if file.endswith(array_files.SUFFIXES) and path.is_file():
         return array_files.source(text, path)
-    if path.exists():
-        raise DatasetError(
-            f"{text} is no data set: give a folder or a zip of images, or a .npy or .npz file."
-        )
-    if suffix in {".zip", *array_files.SUFFIXES} or os.sep in text:
+    if file.endswith(tables.SUFFIXES) and path.is_file():
+        return tables.source(text, path)
+    if text and path.exists():
+        what = "is no data set" if path.is_file() else "is neither a file nor a folder"
+        raise DatasetError(f"{text} {what}: give {_PATHS}.")
+    if file.endswith((_ZIP, *array_files.SUFFIXES, *tables.SUFFIXES)) or os.sep in text:
         raise DatasetNotFoundError(f"There is no file or folder {text} to load data from.")
     near = difflib.get_close_matches(text, _SOURCES, n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     raise DatasetError(
-        f"There is no data set {text!r}{hint}; the known ones are {', '.join(names())}, and a "
-        "path to a folder or zip of images or to a .npy or .npz file works too."
+        f"There is no data set {text!r}{hint}; the known ones are {', '.join(names())}, and the "
+        f"path of {_PATHS} works too."
     )
 
 
-def _checked(name: str, arrays: Arrays) -> Arrays:
-    x, labels = arrays
-    return (
-        array_files.check_examples(np.asarray(x), name),
-        array_files.check_labels(labels, len(x), name),
-    )
+@contextmanager
+def _naming(name: PathLike) -> Iterator[None]:
+    """Says which file the system's errors are about: they keep it apart from the message."""
+    try:
+        yield
+    except DatasetError:
+        raise
+    except OSError as error:
+        kind = DatasetNotFoundError if isinstance(error, FileNotFoundError) else DatasetError
+        raise kind(
+            f"{error.filename or name} cannot be read: {error.strerror or error}."
+        ) from error

@@ -54,7 +54,9 @@ def cut_by_hash(paths: Sequence[str], labels: np.ndarray | None) -> dict[str, np
         Rows of each split, in the order of the data.
     """
     labels = np.zeros(len(paths), np.int64) if labels is None else labels
-    ranks = np.argsort([hashlib.sha256(path.encode()).hexdigest() for path in paths])
+    ranks = np.argsort(
+        [hashlib.sha256(path.encode(errors="surrogateescape")).hexdigest() for path in paths]
+    )
     parts: dict[str, list[np.ndarray]] = {"train": [], "validation": [], "test": []}
     for label in np.unique(labels):
         rows = ranks[labels[ranks] == label]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfp_realnvp.datasets import idx, network
-from tfp_realnvp.datasets.base import Arrays, DatasetError, DatasetNotFoundError
+from tfp_realnvp.datasets.base import Arrays, DatasetError, DatasetNotFoundError, reason
 from tfp_realnvp.datasets.cache import is_writable
 from tfp_realnvp.datasets.image_decode import crop_and_resize
 
@@ -93,6 +93,8 @@ def prepare(name: str, builder_name: str, root: Path, *, fallback: Path) -> Path
     if prepared is not None:
         return Path(prepared.data_dir)
     builder = builders[0] if is_writable(root) else builders[1]
+    if builder is builders[1]:
+        fallback.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     urls = {url: str(known.filename) for url, known in (builder.url_infos or {}).items()}
     places = [root / name, root, root / "downloads" / "manual"]
     manual = next((p for p in places if all((p / f).is_file() for f in urls.values())), None)
@@ -108,10 +110,9 @@ def prepare(name: str, builder_name: str, root: Path, *, fallback: Path) -> Path
                 )
             )
     except Exception as error:  # TFDS passes on whatever its parts raise
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else "-"
         raise DatasetError(
             f"TFDS could not prepare the data set {name!r} in {root}: "
-            f"{type(error).__name__}, {reason}."
+            f"{type(error).__name__}, {reason(error)}."
         ) from error
     return Path(builder.data_dir)
 

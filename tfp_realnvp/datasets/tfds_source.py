@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 
 from tfp_realnvp.datasets import idx, tfds_build
-from tfp_realnvp.datasets.base import Arrays, DatasetInfo, Source
+from tfp_realnvp.datasets.base import Arrays, DatasetInfo, Source, expanded
 from tfp_realnvp.datasets.cache import cache_root, cached, file_identity
 
 _PathLike = str | os.PathLike[str]
@@ -56,17 +56,18 @@ def _source(name: str, recipe: _Recipe) -> Source:
     )
 
     def arrays(split: str, data_dir: _PathLike | None) -> Arrays:
-        root = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
-        root = root.expanduser()
+        root = expanded(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
         folder = idx.find(root, name) if name in idx.TRAIN_LABELS_SHA256 else None
         if folder is not None:
             found, validation = folder, recipe.validation
             return cached(
                 split,
-                lambda scratch: _split_off(
-                    tfds_build.from_idx(found, recipe.builder, scratch), validation
+                lambda scratch: (
+                    _split_off(tfds_build.from_idx(found, recipe.builder, scratch), validation),
+                    (),
                 ),
                 root=cache_root(data_dir),
+                name=name,
                 label=name,
                 identity=[name, [file_identity(folder / file) for file in idx.FILE_NAMES]],
             )
@@ -74,8 +75,12 @@ def _source(name: str, recipe: _Recipe) -> Source:
         prepared = tfds_build.prepare(name, recipe.builder, root, fallback=fallback)
         return cached(
             split,
-            lambda scratch: _split_off(_read_prepared(name, recipe, prepared), recipe.validation),
+            lambda scratch: (
+                _split_off(_read_prepared(name, recipe, prepared), recipe.validation),
+                (),
+            ),
             root=cache_root(data_dir),
+            name=name,
             label=name,
             identity=[name, [file_identity(file) for file in sorted(prepared.iterdir())]],
         )

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetInfo, Source
+from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetInfo, Source, check_integer
 
 _SIZES = {"train": 10_000, "validation": 2_000, "test": 2_000}
 _NOISE = 0.05
@@ -92,12 +92,14 @@ def _source(name: str, draw: Callable[[int, np.random.Generator], np.ndarray]) -
 
     def arrays(split: str, data_dir: str | os.PathLike[str] | None, *, seed: int = 0) -> Arrays:
         del data_dir  # nothing is read
+        check_integer(seed, "seed")
         # The name's own bytes, since Python's hash differs from one process to the next.
         entropy = [seed % 2**64, SPLITS.index(split), int.from_bytes(name.encode(), "big")]
         return draw(_SIZES[split], np.random.default_rng(entropy)).astype(np.float32), None
 
     def info(data_dir: str | os.PathLike[str] | None, *, seed: int = 0) -> DatasetInfo:
-        del data_dir, seed  # all draws look alike
+        del data_dir  # all draws look alike
+        check_integer(seed, "seed")
         return described
 
     return Source(arrays=arrays, info=info, options=frozenset({"seed"}))
