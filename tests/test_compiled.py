@@ -26,7 +26,7 @@ def test_values_are_those_of_the_flow(rng, num, shards):
 
 
 def test_samples_are_those_of_the_flow():
-    dist = nvp.flows.build("realnvp", (3,), couplings=2, width=8, num_classes=4)
+    dist = nvp.flows.build("realnvp", (3,), couplings=2, widths=(8,), num_classes=4)
     perturb_weights(dist.bijector)
     labels = np.arange(5) % 4
     for fast in (nvp.Compiled(dist, num=5, shards=2), nvp.Lite(dist, num=5, programs=2)):

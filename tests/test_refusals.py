@@ -253,3 +253,18 @@ def test_empty_batches_of_vectors_with_labels(vectors):
         assert nvp.sample(vectors, 0, labels=labels).shape == (0, 2)
         assert likelihood.log_prob(vectors, none, labels).shape == (0,)
     assert nvp.class_posterior(vectors, none).shape == (0, 3)
+
+
+@pytest.mark.parametrize("labels", [[2, 0], [[2], [0]], tf.constant([[2], [0]])])
+def test_labels_in_a_column(vectors, labels):
+    x = np.array([[0.5, -1.0], [2.0, 0.0]])
+    expected = vectors.log_prob(x, bijector_kwargs={"labels": [2, 0]})
+    latents = nvp.encode(vectors, x, [2, 0])
+    drawn = nvp.sample(vectors, 2, labels=[2, 0], seed=1)
+    np.testing.assert_array_equal(nvp.encode(vectors, x, labels), latents)
+    np.testing.assert_array_equal(nvp.sample(vectors, 2, labels=labels, seed=1), drawn)
+    np.testing.assert_allclose(likelihood.log_prob(vectors, x, labels), expected, rtol=1e-6)
+    moved = nvp.move(vectors, x, [0.0, 0.0], strengths=[0.0, 1.0], labels=labels)
+    np.testing.assert_allclose(moved, np.stack([x, x], 1), atol=1e-6)
+    for fast in (nvp.Compiled(vectors, num=2), nvp.Lite(vectors, num=2)):
+        np.testing.assert_allclose(fast.log_prob(x, labels), expected, rtol=1e-5)

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import arguments
-from tfp_realnvp.checks import check_data, check_event_shape, check_labels
+from tfp_realnvp.checks import check_data, check_event_shape, labels_of_examples
 from tfp_realnvp.chunks import map_chunks, rows_of_chunk
 from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
@@ -54,7 +54,7 @@ def encode(
         True
     """
     data = np.asarray(data)
-    check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
+    check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
     return _in_chunks(dist, "encode", encode_graph, data, labels, rows_at_once)
 
 
@@ -309,9 +309,7 @@ def _cast(dist: Flow, values: np.ndarray) -> np.ndarray:
 
 def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: int) -> np.ndarray:
     arguments.whole(key, "rows_at_once", rows)
-    check_labels(labels, dist.num_classes, len(values), name=dist.name)
-    if labels is not None:
-        labels = np.broadcast_to(np.asarray(labels), [len(values)])
+    labels = labels_of_examples(labels, dist.num_classes, len(values), name=dist.name)
     if not len(values):
         # oneDNN's convolutions refuse an empty batch: take the shape and dtype of one row.
         row = np.zeros([1, *values.shape[1:]], values.dtype)
