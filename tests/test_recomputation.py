@@ -46,7 +46,7 @@ def test_gradients_are_those_of_the_plain_pass(graph, labels):
         np.testing.assert_allclose(got, want, atol=100 * FLOAT64, rtol=100 * FLOAT64)
 
 
-# Flows of both kinds of data, small, with all that they have: scales, statistics, mixings, inverses.
+# Small flows with all that flows have: scales, statistics, mixings, inverses.
 SMALL = {
     "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
     "glow": {"steps": 2, "width": 4},
@@ -101,7 +101,7 @@ def test_every_flow_is_recomputed_or_says_that_it_cannot_be(name, shape, options
 
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
 def test_activations_are_not_kept_but_made_again(jit):
-    """The backward pass has its own run of each network, which XLA does not merge with the first."""
+    """The backward pass runs each network again; XLA does not merge it with the first run."""
 
     def products(recompute):
         dist = nvp.flows.build("realnvp", (4,), couplings=2, widths=(4,), recompute=recompute)
