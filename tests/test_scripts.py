@@ -180,13 +180,11 @@ def test_an_error_is_one_sentence(name, args, sentence, capsys):
         ("train", ["--checkpoint_seconds", "nan"], "train needs checkpoint_seconds to be a finite"),
         ("evaluate", ["--examples", "-5"], "evaluate.py needs --examples to be a whole number of"),
         ("evaluate", ["--num_importance_samples", "0"], "evaluate.py needs --num_importance_sam"),
-        ("evaluate", ["--seed", "1" + "0" * 20], "evaluate.py needs --seed to be a whole number"),
         ("sample", ["--num", "0"], "sample.py needs --num to be a whole number of at least 1"),
         ("sample", ["--num", "-3"], "sample.py needs --num to be a whole number of at least 1"),
         ("sample", ["--temperature", "nan"], "sample.py needs --temperature to be a finite number"),
         ("sample", ["--temperature", "-1"], "sample.py needs --temperature to be a finite number"),
         ("sample", ["--temperature", "1", "inf"], "sample.py needs --temperature to be a finite"),
-        ("sample", ["--seed", "1" + "0" * 20], "sample.py needs --seed to be a whole number of at"),
         ("export", ["--num_importance_samples", "0"], "export.py needs --num_importance_samples"),
     ],
 )

@@ -89,7 +89,7 @@ class RunConfig:
         arguments.whole(owner, "shards", self.shards, most=MOST_SHARDS)
         if self.microbatch is not None:
             arguments.whole(owner, "microbatch", self.microbatch)
-        arguments.seed(owner, self.seed)
+        arguments.whole(owner, "seed", self.seed, least=-(2**31), most=2**31 - 1)
         arguments.real(owner, "learning_rate", self.learning_rate, above=0)
         arguments.real(owner, "clip", self.clip, least=0)
         arguments.real(owner, "ema", self.ema, least=0, below=1)
