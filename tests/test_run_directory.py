@@ -74,6 +74,24 @@ def test_a_directory_that_another_trains_in_is_refused(run, tmp_path):
     train(config(run / "data.npz"), out, resume=True)
 
 
+def test_a_directory_that_another_has_just_made_is_left_to_it(tmp_path, monkeypatch):
+    out, exists = tmp_path / "run", Path.exists
+
+    def not_yet(path):
+        there = exists(path)
+        if path == out and not there:
+            out.mkdir()
+            locks.append(try_lock(out))
+        return there
+
+    locks = []
+    monkeypatch.setattr(Path, "exists", not_yet)
+    with pytest.raises(ValueError, match="Another process trains in"), run_directory.claimed(out):
+        pass
+    assert out.is_dir()
+    os.close(locks[0])
+
+
 def test_the_claim_of_a_killed_process_is_void_and_its_start_forgotten(run, tmp_path):
     code = (
         "import os, pathlib, sys\n"

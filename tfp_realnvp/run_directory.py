@@ -36,9 +36,8 @@ def claimed(out: Path) -> Iterator[None]:
         OSError: it cannot be written.
     """
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    handle = None
+    handle = _locked(out)
     try:
-        handle = _locked(out)
         before = {path.name for path in out.iterdir()}
         try:
             yield

@@ -104,7 +104,7 @@ def train(
             run.fit()
             return run.finish(result_examples)
         except Interrupted as stop:
-            raise Interrupted(f"Stopped by {stop.signal.name}{run.rest()}.", stop.signal) from None
+            raise Interrupted(stop.signal, run.rest()) from None
 
 
 class _Run:
