@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from tfp_realnvp.cli import train
-from tfp_realnvp.cli.main import main
+from tfp_realnvp.cli.main import _sentence, main
 from tfp_realnvp.precision import best_precision
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
@@ -128,7 +129,7 @@ def test_help(name):
 def test_help_does_not_wait_for_tensorflow():
     code = (
         "import sys\n"
-        "from tfp_realnvp.cli.main import main\n"
+        "from tfp_realnvp.cli.main import _sentence, main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "print('tensorflow' in sys.modules)\n"
@@ -223,6 +224,20 @@ def test_errors_of_the_system_keep_their_path(tmp_path, capsys):
     (tmp_path / "config.json").mkdir()
     assert main([str(tmp_path)], command="evaluate") == 2
     assert capsys.readouterr().err == f"error: Is a directory: {tmp_path / 'config.json'}\n"
+
+
+def test_an_error_in_a_graph_is_told_without_its_place():
+    def told(error):
+        text = (
+            "Graph execution error:\n\nDetected at node a/b defined at (most recent call last):\n"
+        )
+        text += (
+            '  File "a.py", line 1, in <module>\n\nOOM when allocating tensor\n\t [[{{node a/b}}]]'
+        )
+        return _sentence(error(None, None, text))
+
+    assert told(tf.errors.ResourceExhaustedError) == "OOM when allocating tensor"
+    assert _sentence(ValueError("")) == "ValueError" and _sentence(ValueError("one\ntwo")) == "one"
 
 
 def test_no_saved_model_is_told():
