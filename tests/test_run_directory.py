@@ -13,7 +13,7 @@ import pytest
 
 import tfp_realnvp as nvp
 from tfp_realnvp import callbacks, run_directory, runs
-from tfp_realnvp.locks import try_lock
+from tfp_realnvp.locks import release, try_lock
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"couplings": 1, "widths": [4]}
@@ -64,13 +64,13 @@ def content(folder):
 
 def test_a_directory_that_another_trains_in_is_refused(run, tmp_path):
     out = copied(run, tmp_path)
-    before = content(out)
     handle = try_lock(out)
+    before = content(out)
     for resume in (True, False):
         with pytest.raises(ValueError, match=r"Another process trains in .*: give another --out"):
             train(config(run / "data.npz", epochs=2), out, resume=resume)
     assert content(out) == before
-    os.close(handle)
+    release(out, handle)
     train(config(run / "data.npz"), out, resume=True)
 
 
@@ -89,7 +89,7 @@ def test_a_directory_that_another_has_just_made_is_left_to_it(tmp_path, monkeypa
     with pytest.raises(ValueError, match="Another process trains in"), run_directory.claimed(out):
         pass
     assert out.is_dir()
-    os.close(locks[0])
+    release(out, locks[0])
 
 
 def test_the_claim_of_a_killed_process_is_void_and_its_start_forgotten(run, tmp_path):

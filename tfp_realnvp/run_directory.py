@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfp_realnvp.locks import try_lock
+from tfp_realnvp.locks import release, try_lock
 from tfp_realnvp.run_config import RunConfig
 from tfp_realnvp.saving import BEST, replacing
 
@@ -47,11 +47,11 @@ def claimed(out: Path) -> Iterator[None]:
                     _remove(out / name)
             raise
     finally:
+        if handle is not None:
+            release(out, handle)
         with contextlib.suppress(OSError):  # as soon as one is not empty
             for folder in made:
                 folder.rmdir()
-        if handle is not None:
-            os.close(handle)
 
 
 def is_trained(out: Path) -> bool:
