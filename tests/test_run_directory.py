@@ -109,8 +109,10 @@ def test_the_claim_of_a_killed_process_is_void_and_its_start_forgotten(run, tmp_
     assert killed.returncode == -signal.SIGKILL and (out / "config.json").exists()
     with pytest.raises(ValueError, match="has flow='glow', not 'realnvp': resume it as it was"):
         train(config(run / "data.npz"), out, resume=True)
-    with run_directory.claimed(out):
-        run_directory.agree(out, config(run / "data.npz"), resume=False)
+    (out / "tensorboard").mkdir()
+    (out / "tensorboard" / "events").write_text("of the killed one")
+    train(config(run / "data.npz"), out)
+    assert not (out / "tensorboard").exists() and runs.read_config(out).flow == "realnvp"
 
 
 def test_a_start_that_fails_leaves_the_directory_as_it_was(run, tmp_path, monkeypatch):
@@ -199,6 +201,14 @@ def test_data_that_have_changed_are_noticed_at_resume(run, arrays, tmp_path, cha
     ):
         train(config(data, epochs=2), out, resume=True)
     assert content(out) == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"splits": 1}', '{"splits": {"train": 3}}'])
+def test_a_damaged_fingerprint_is_told(run, tmp_path, text):
+    out = copied(run, tmp_path)
+    (out / "data.json").write_text(text)
+    with pytest.raises(ValueError, match=r"data\.json is damaged"):
+        train(config(run / "data.npz", epochs=2), out, resume=True)
 
 
 def test_a_run_of_a_version_without_fingerprints_resumes(run, arrays, tmp_path):
