@@ -1,4 +1,4 @@
-"""ActNorm starts from data, once, and says so before; invertible convolutions keep their signs."""
+"""ActNorm and Standardize start from data, once, in any unit; convolutions keep their signs."""
 
 import keras
 import numpy as np
@@ -15,10 +15,9 @@ from tfp_realnvp.bijectors import (
     FactorOut,
     InvertibleConv,
     Scope,
+    Standardize,
     VariationalDequantization,
 )
-
-UNINITIALIZED = r"act_norm\S* starts from data and has seen none: call initialize\(data\)"
 
 
 def glow(**kwargs):
@@ -30,28 +29,93 @@ def images():
     return np.random.default_rng(0).integers(0, 8, (64, 4, 4, 1)).astype("uint8")
 
 
-def test_uninitialized_use_is_refused_both_ways_eagerly_and_in_graphs(images):
+@pytest.mark.parametrize("make", [Standardize, lambda: ActNorm(ndims=1)], ids=["fixed", "trained"])
+def test_before_data_the_map_is_the_identity(make, rng):
+    bijector, y = make(), rng.normal(5.0, 7.0, (50, 3))
+    for use in (bijector.inverse_and_log_det, bijector.forward_and_log_det):
+        for run in (use, tf.function(use)):
+            value, log_det = run(tf.constant(y, tf.float32))
+            np.testing.assert_array_equal(value, y.astype("float32"))
+            np.testing.assert_array_equal(log_det, np.zeros(50))
+    assert bijector.needs_data
+    bijector.initialize(y)
+    assert not bijector.needs_data
+    np.testing.assert_allclose(np.std(bijector.inverse(y), 0), 1, atol=1e-5)
+
+
+def test_a_flow_that_starts_from_data_has_a_density_before(images):
     dist = glow()
-    for use in (
-        lambda: dist.log_prob(images),
-        lambda: dist.sample(2, seed=(0, 0)),
-        lambda: nvp.encode(dist, images),
-        lambda: nvp.sample(dist, 2),
-        tf.function(lambda: dist.log_prob(images)),
-        tf.function(lambda: dist.sample(2)),
-    ):
-        with pytest.raises(ValueError, match=UNINITIALIZED):
-            use()
+    assert np.isfinite(dist.log_prob(images)).all()
+    np.testing.assert_array_equal(nvp.decode(dist, nvp.encode(dist, images)), images)
 
 
-def test_refusal_costs_nothing_once_initialized(images, monkeypatch):
-    norm = ActNorm(ndims=1)
-    norm.initialize(np.array([[1.0], [3.0]]))
-    assert not norm.needs_data
-    monkeypatch.setattr(norm._affine, "initialized", None)  # never read again
-    norm.inverse([[2.0]])
-    again = tf.function(lambda x: norm.inverse(x))(tf.constant([[2.0]]))
-    np.testing.assert_allclose(again, [[0.0]], atol=1e-6)
+# Mean and standard deviation; a dtype whose rounding at the mean is far below the deviation.
+SCALES = [
+    ("float32", 0.0, 9e-7),
+    ("float32", 1e-21, 1e-21),
+    ("float32", 1.0, 3e-6),
+    ("float32", 1e4, 9e-2),
+    ("float32", 1e30, 1e27),
+    ("float32", 0.0, 1e-30),
+    ("float32", 0.0, 1e37),
+    ("float64", 1e4, 9e-3),
+    ("float64", 5e7, 1e-6),
+    ("float64", 0.0, 1e-300),
+    ("float64", 0.0, 1e300),
+]
+
+
+@pytest.mark.parametrize("make", [Standardize, lambda: ActNorm(ndims=1)], ids=["fixed", "trained"])
+@pytest.mark.parametrize(("dtype", "mean", "std"), SCALES)
+def test_any_unit_is_brought_to_mean_0_and_variance_1(make, dtype, mean, std, rng):
+    y = (mean + std * rng.normal(size=(200, 2))).astype(dtype)
+    bijector = make()
+    bijector.build((2,), Scope(dtype=dtype))
+    bijector.initialize(y)
+    x, log_det = (np.asarray(v, np.float64) for v in bijector.inverse_and_log_det(y))
+    rounding = 4 * np.finfo(dtype).eps * max(1, abs(mean) / std) + 1e-4
+    np.testing.assert_allclose(x.mean(0), 0, atol=rounding)
+    np.testing.assert_allclose(x.std(0), 1, atol=rounding)
+    np.testing.assert_allclose(log_det, -2 * np.log(std), atol=0.2)
+    np.testing.assert_allclose(bijector.forward(x.astype(dtype)), y, rtol=1e-4, atol=std * 1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("value", [0.0, 0.1, 1e30, -7e-30])
+def test_a_channel_that_never_varies_keeps_its_scale(dtype, value, rng):
+    y = rng.normal(size=(300, 2, 2, 2)).astype(dtype)
+    y[..., 1] = value
+    norm = ActNorm()
+    norm.build((2, 2, 2), Scope(dtype=dtype))
+    norm.initialize(y)
+    x = np.asarray(norm.inverse(y))
+    np.testing.assert_array_equal(x[..., 1], 0)
+    np.testing.assert_allclose(x[..., 0].std(), 1, rtol=1e-5)
+
+
+def test_a_spread_of_rounding_alone_is_none(rng):
+    y = np.float32(1000) * (1 + np.float32(1e-7) * rng.integers(-1, 2, (500, 1))).astype("float32")
+    bijector = Standardize()
+    bijector.initialize(y)
+    assert float(bijector.inverse_log_det_jacobian(y[0], 1)) == 0
+
+
+@pytest.mark.parametrize("make", [Standardize, lambda: ActNorm(ndims=1)], ids=["fixed", "trained"])
+@pytest.mark.parametrize(
+    ("data", "sentence"),
+    [
+        (np.zeros([0, 2]), "starts from at least one example, got none"),
+        ([[0.0, np.nan]], "starts from data that are finite in float32, got 1 NaN or infinite"),
+        ([[1.0, 2.0], [1e39, 1e40]], "are finite in float32, got 2 NaN or infinite values"),
+        ([[3e38, 0.0], [-3e38, 1.0]], r"standard deviation of at most 8.5e\+37, got 3e\+38"),
+    ],
+)
+def test_data_that_nothing_can_start_from_are_refused_and_change_nothing(make, data, sentence):
+    bijector = make()
+    with pytest.raises(ValueError, match=sentence):
+        bijector.initialize(np.asarray(data))
+    assert bijector.needs_data
+    np.testing.assert_array_equal(bijector.inverse([[3.0, 4.0]]), [[3.0, 4.0]])
 
 
 @pytest.mark.parametrize("ndims", [1, 3])
@@ -138,9 +202,7 @@ def test_a_saved_flow_comes_back_initialized(images, tmp_path):
     loaded = nvp.load(nvp.save(dist, tmp_path / "flow.keras"))
     assert not loaded.bijector.needs_data
     np.testing.assert_array_equal(loaded.sample(2, seed=(0, 1)), dist.sample(2, seed=(0, 1)))
-    fresh = nvp.load(nvp.save(glow(), tmp_path / "fresh.keras"))
-    with pytest.raises(ValueError, match=UNINITIALIZED):
-        fresh.sample(2)
+    assert nvp.load(nvp.save(glow(), tmp_path / "fresh.keras")).bijector.needs_data
 
 
 @pytest.mark.parametrize("ndims", [1, 3])
@@ -166,3 +228,38 @@ def test_vectors_of_a_glow_at_scale_1000():
     np.testing.assert_allclose(nvp.decode(dist, nvp.encode(dist, x)), x, rtol=1e-4)
     with pytest.raises(ValueError, match="at least 2 channels, got shape"):
         InvertibleConv(ndims=1).build((1,))
+
+
+def glow_of_vectors(size, **options):
+    dist = nvp.flows.build("glow", (size,), **{"steps": 2, "width": 4, **options})
+    perturb_weights(dist.bijector, 0.01)
+    return dist
+
+
+def test_steps_of_the_mixing_do_not_grow_with_the_dimensions(rng):
+    """The first steps of Adam leave a standard normal one, where they were worse by a half."""
+    x = rng.normal(size=(256, 512)).astype("float32")
+    model = nvp.FlowModel(nvp.flows.build("glow", (512,), steps=2, width=4))
+    model.compile("adam")
+    losses = [model.train_on_batch(x[i : i + 64])[0] for i in [0, 64, 128, 192] * 3]
+    assert np.max(losses) < 1.02 * 256 * np.log(2 * np.pi * np.e)
+
+
+def test_files_hold_the_factors_whatever_the_scale_of_their_training(tmp_path, monkeypatch):
+    """A file from before there was one gives the same flow."""
+    from tfp_realnvp.bijectors import invertible_conv
+
+    with monkeypatch.context() as before:
+        before.setattr(invertible_conv, "UNSCALED_CHANNELS", 1000)
+        old = glow_of_vectors(70)
+        path = nvp.save(old, tmp_path / "old.keras")
+    new = nvp.load(path)
+    mixes = [
+        [b for b in dist.bijector.bijectors if isinstance(b, InvertibleConv)] for dist in (old, new)
+    ]
+    assert [mix[0]._factors._step_scale for mix in mixes] == [1.0, 4.0]
+    for a, b in zip(*mixes, strict=True):
+        np.testing.assert_array_equal(a.weight, b.weight)
+    again = nvp.load(nvp.save(new, tmp_path / "new.keras"))
+    for a, b in zip(new.variables, again.variables, strict=True):
+        np.testing.assert_array_equal(a, b)

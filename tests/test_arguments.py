@@ -81,6 +81,12 @@ ARGUMENTS = [
     *((made, "ndims", "a whole number of at least 1", [0, "a"]) for made in (ActNorm, BatchNorm)),
     (InvertibleConv, "ndims", "a whole number of at least 1", [0, 1.5]),
     *((made, "ndims", "a whole number of at least 1", [0, "a"]) for made in (Logit, Rescale)),
+    *(
+        (made, end, "a finite number", [NAN, INFINITE, "a", None, True])
+        for made in (Logit, Rescale)
+        for end in ("low", "high")
+    ),
+    (Logit, "alpha", "a finite number of at least 0 and below 1", [-0.1, 1, NAN, INFINITE, "a"]),
     (Checkerboard, "inverted", "a bool", ["no"]),
 ]
 
@@ -121,8 +127,16 @@ def test_an_argument_out_of_range(make, name, expected, value):
         (lambda: Composition(Squeeze()), "is made of a list of bijectors, got Squeeze("),
         (lambda: FactorOut(Squeeze()), "is made of a list of bijectors, got Squeeze("),
         (lambda: VariationalDequantization([]), "A composition needs at least one bijector"),
-        (lambda: VariationalDequantization([Planar()], alpha=2), "alpha in [0, 1), got 2"),
-        (lambda: nvp.flows.build("nsf", (4, 4, 1), alpha=0.0), "alpha in (0, 1), got 0.0"),
+        (
+            lambda: VariationalDequantization([Planar()], alpha=2),
+            "finite number above 0 and below 1, got 2",
+        ),
+        (
+            lambda: VariationalDequantization([Planar()], alpha=0.0),
+            "VariationalDequantization needs alpha to be a finite number above 0 and below 1",
+        ),
+        (lambda: Logit(alpha=1e-46).build((2, 2, 1)), "alpha to be 0 or at least 2.4e-38, the"),
+        (lambda: Logit(low=-1e308, high=1e308), "Logit needs low < high, a finite distance apart"),
         (lambda: nvp.Flow("planar", (2,)), "is made of a list of bijectors, got 'planar'"),
     ],
 )
@@ -198,6 +212,16 @@ AT_LEAST_1 = "a whole number of at least 1"
         ("realnvp", IMAGE, "normalization", 3, "a str"),
         ("lecture_realnvp", IMAGE, "scales", 1.5, AT_LEAST_1),
         ("lecture_realnvp", IMAGE, "blocks", 0, AT_LEAST_1),
+        ("realnvp", IMAGE, "l2", -1.0, "a finite number of at least 0"),
+        *(
+            (name, IMAGE, "alpha", value, "a finite number above 0 and below 1")
+            for name in ("glow", "lecture_realnvp", "nsf", "realnvp")
+            for value in (0.0, -0.1, 1, 2.0)
+        ),
+        *(
+            (name, VECTOR, "levels", value, "a whole number of at least 2")
+            for name, value in (("realnvp", -3), ("planar", 1), ("nsf", 2.5), ("maf", True))
+        ),
     ],
 )
 def test_options_of_flows(name, shape, option, value, expected):
@@ -215,9 +239,24 @@ def test_options_of_flows(name, shape, option, value, expected):
         ("realnvp", IMAGE, {"scales": 3}, "A checkerboard needs at least 2 pixels"),
         ("lecture_realnvp", IMAGE, {"l2": -1}, "ResNet needs l2 to be a finite number of at least"),
         ("glow", IMAGE, {"scales": 5}, "height and width to be multiples of 32, got (4, 4, 1)"),
-        ("nsf", IMAGE, {"levels": 1}, "at least 2 integer levels, got 1"),
+        ("nsf", IMAGE, {"levels": 1}, "levels to be a whole number of at least 2, got 1."),
+        *(
+            (
+                "planar",
+                VECTOR,
+                {"name": name},
+                "planar needs name to be letters, digits and underscores from a letter on, got "
+                f"{name!r}.",
+            )
+            for name in ("", "two moons", "a/b", "2d", "été")
+        ),
         ("nsf", (6, 6, 1), {}, "height and width to be multiples of 4, got (6, 6, 1)"),
-        ("nsf", (4, 4), {}, "nsf models images of shape (H, W, C), got event shape (4, 4)"),
+        (
+            "nsf",
+            (4, 4),
+            {},
+            "nsf models vectors of shape (D,) or images of shape (H, W, C), got event",
+        ),
         *(
             (
                 name,
@@ -228,7 +267,7 @@ def test_options_of_flows(name, shape, option, value, expected):
             for name in ("maf", "iaf", "nsf", "glow", "realnvp")
         ),
         *(
-            (name, IMAGE, {}, f"{name} models vectors of at least")
+            (name, IMAGE, {}, f"{name} models vectors of shape (D,), got event shape (4, 4, 1).")
             for name in ("maf", "iaf", "planar", "neural_ode")
         ),
         ("planar", 2, {}, "An event shape has positive whole sides, got 2."),
@@ -249,18 +288,70 @@ def test_shapes_and_choices_of_flows(name, shape, options, sentence):
         nvp.flows.build(name, shape, **options)
 
 
+@pytest.mark.parametrize(
+    ("name", "shape", "options", "sentence"),
+    [
+        (
+            "realnvp",
+            VECTOR,
+            {"width": 999, "penalty": "nonsense"},
+            "realnvp has no option penalty, width for vectors; its options are ['couplings', 'widt",
+        ),
+        ("realnvp", IMAGE, {"couplings": 2}, "no option couplings for images; its options are ["),
+        ("glow", VECTOR, {"scales": 2}, "no option scales for vectors; its options are ['steps'"),
+        ("glow", VECTOR, {"alpha": 0.1}, "no option alpha for vectors; its options are ['steps'"),
+        ("nsf", VECTOR, {"widths": (4, 4, 4)}, "no option widths for vectors; its options are ["),
+        ("nsf", IMAGE, {"hidden": (4,)}, "no option hidden for images; its options are ['alpha'"),
+        ("maf", VECTOR, {"width": 4}, "maf has no option width; its options are ['layers', 'wi"),
+    ],
+)
+def test_options_of_the_other_kind_of_data_are_refused(name, shape, options, sentence):
+    with pytest.raises(TypeError, match=re.escape(sentence)):
+        nvp.flows.build(name, shape, **options)
+
+
+def test_options_are_those_of_all_ranks_or_of_one():
+    assert list(nvp.flows.options("nsf")) == ["couplings", "hidden", "widths", "alpha"]
+    assert list(nvp.flows.options("nsf", VECTOR)) == ["couplings", "hidden"]
+    assert list(nvp.flows.options("nsf", IMAGE)) == ["widths", "alpha"]
+    with pytest.raises(ValueError, match=r"maf models vectors of shape \(D,\), got event shape"):
+        nvp.flows.options("maf", IMAGE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ({"name": "planar"}, "A flow named 'planar' is registered already."),
+        ({"name": "planar", "ndims": 1}, "A flow named 'planar' is registered already."),
+        ({"name": "two moons"}, "register needs name to be letters, digits and underscores"),
+        ({"name": "new", "ndims": 2}, "A flow is of events of rank 1 or 3, or None for any, got"),
+        ({"name": "new", "sharded": "yes"}, "register needs sharded to be a bool, got 'yes'."),
+    ],
+)
+def test_registering_is_checked(arguments, sentence):
+    with pytest.raises((ValueError, TypeError), match=re.escape(sentence)):
+        nvp.flows.register(**arguments)(lambda event_shape: [])
+
+
+def test_an_option_cannot_be_an_argument_of_build():
+    with pytest.raises(ValueError, match="new cannot have the options seed: they are arguments"):
+        nvp.flows.register("new")(lambda event_shape, *, seed=1: [])
+    assert "new" not in nvp.flows.names()
+
+
 @pytest.mark.parametrize("name", nvp.flows.names())
 def test_options_have_annotations_that_take_their_defaults(name):
     import typing
 
     from tfp_realnvp.flows import registry
 
-    hints = typing.get_type_hints(registry._definition(name))
-    for option, default in nvp.flows.options(name).items():
-        assert annotated(name, option, default, hints[option]) == default
-        bad = object()
-        with pytest.raises((ValueError, TypeError), match=rf"^{name} needs {option} to be"):
-            annotated(name, option, bad, hints[option])
+    for definition in registry._definitions(name).values():
+        hints = typing.get_type_hints(definition)
+        for option, default in registry._options(definition).items():
+            assert annotated(name, option, default, hints[option]) == default
+            bad = object()
+            with pytest.raises((ValueError, TypeError), match=rf"^{name} needs {option} to be"):
+                annotated(name, option, bad, hints[option])
 
 
 def test_other_spellings_of_a_dtype_are_taken():

@@ -9,7 +9,9 @@ import tfp_realnvp as nvp
 
 @pytest.mark.parametrize(("num", "shards"), [(5, 2), (4, 4), (1, 3)])
 def test_values_are_those_of_the_flow(rng, num, shards):
-    dist = nvp.flows.build("realnvp", (3,), couplings=2, width=8, num_classes=4, dtype="float64")
+    dist = nvp.flows.build(
+        "realnvp", (3,), couplings=2, widths=(8,), num_classes=4, dtype="float64"
+    )
     fast = nvp.Compiled(dist, num=num, shards=shards)
     x, labels = rng.normal(size=(num, 3)), rng.integers(0, 4, num)
     expected = dist.log_prob(x, bijector_kwargs={"labels": labels})
@@ -21,7 +23,7 @@ def test_values_are_those_of_the_flow(rng, num, shards):
 
 
 def test_a_flow_that_trains_on_is_followed(rng):
-    dist = nvp.flows.build("realnvp", (2,), couplings=2, width=8)
+    dist = nvp.flows.build("realnvp", (2,), couplings=2, widths=(8,))
     fast, x = nvp.Compiled(dist, num=6), rng.normal(size=(6, 2)).astype("float32")
     before = fast.log_prob(x)
     for variable in dist.trainable_variables:
@@ -32,7 +34,7 @@ def test_a_flow_that_trains_on_is_followed(rng):
 
 
 def test_refuses(rng):
-    dist = nvp.flows.build("realnvp", (2,), couplings=1, width=8)
+    dist = nvp.flows.build("realnvp", (2,), couplings=1, widths=(8,))
     fast = nvp.Compiled(dist, num=6)
     with pytest.raises(ValueError, match="Compiled for batches of 6 vectors, got 5"):
         fast.log_prob(rng.normal(size=(5, 2)).astype("float32"))

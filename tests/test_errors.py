@@ -24,7 +24,11 @@ def images_flow():
         ("uva_simple", (28, 28), "models images of shape (H, W, C), got event shape (28, 28)"),
         ("uva_simple", (0, 4, 1), "An event shape has positive whole sides, got (0, 4, 1)"),
         ("realnvp", (1,), "models vectors of at least 2 dimensions, got event shape (1,)"),
-        ("realnvp", (8, 8), "realnvp models images of shape (H, W, C), got event shape (8, 8)"),
+        (
+            "realnvp",
+            (8, 8),
+            "realnvp models vectors of shape (D,) or images of shape (H, W, C), got event shape (8",
+        ),
         ("glow", (1,), "models vectors of at least 2 dimensions, got event shape (1,)"),
         ("glow", (7, 7, 1), "needs height and width to be multiples of 2, got (7, 7, 1)"),
         ("lecture_realnvp", (7, 8, 1), "height and width to be multiples of 2, got (7, 8, 1)"),
@@ -144,8 +148,11 @@ def test_labels(images_flow):
     ("make", "sentence"),
     [
         (lambda: Dequantization(levels=1), "at least 2 integer levels, got 1"),
-        (lambda: Logit(low=1, high=1), "needs low < high, got [1, 1]"),
-        (lambda: Logit(alpha=1.5), "needs alpha in [0, 1), got 1.5"),
+        (lambda: Logit(low=1, high=1), "needs low < high, a finite distance apart, got [1, 1]"),
+        (
+            lambda: Logit(alpha=1.5),
+            "alpha to be a finite number of at least 0 and below 1, got 1.5",
+        ),
         (lambda: Squeeze(order="snake"), "Unknown squeeze order 'snake'"),
         (
             lambda: Squeeze().build((5, 4, 1)),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from constructors import perturb_weights
-from test_flows import SMALL
+from test_flows import SMALL, options_of
 from tolerances import FLOAT32
 
 import tfp_realnvp as nvp
@@ -19,7 +19,7 @@ SLOW = [pytest.param(n, marks=[] if n in FEW else pytest.mark.slow) for n in IMA
 
 
 def flow(name, shape, **options):
-    dist = nvp.flows.build(name, shape, **SMALL[name], **options)
+    dist = nvp.flows.build(name, shape, **options_of(name, shape), **options)
     dist.initialize(examples(8, shape), [0] * 8 if dist.num_classes else None)
     perturb_weights(dist.bijector)
     return dist

@@ -7,30 +7,32 @@ import tensorflow as tf
 from constructors import perturb_weights
 
 import tfp_realnvp as nvp
-from tfp_realnvp.microbatches import Microbatch, mean_over_microbatches
+from tfp_realnvp.microbatches import Microbatch, sum_over_microbatches
 
 SHAPE = (4, 4, 1)
 
 
 @pytest.mark.parametrize(("rows", "size"), [(1, 2), (5, 2), (6, 2), (3, 8)])
 @pytest.mark.parametrize("jit", [False, True])
-def test_mean_is_that_of_the_batch(rng, rows, size, jit):
+def test_sum_is_that_of_the_batch(rng, rows, size, jit):
     x = tf.constant(rng.normal(size=[rows, 3]))
     indices = []
 
     def part(own):
         indices.append(own.index)
-        values = tf.gather(x, own.rows) * tf.cast(own.weight, tf.float64)[:, None]
-        return [tf.reduce_mean(values, 0), tf.size(own.rows, tf.int64)]
+        values = tf.gather(x, own.rows) * tf.cast(own.counts, tf.float64)[:, None]
+        return [tf.reduce_sum(values, 0), tf.size(own.rows, tf.int64), own.share]
 
     @tf.function(jit_compile=jit, autograph=False)
-    def means():
-        like = [x[0], tf.zeros([], tf.int64)]
-        return mean_over_microbatches(part, like, count=tf.shape(x)[0], size=size)
+    def sums():
+        like = [x[0], tf.zeros([], tf.int64), tf.zeros([], tf.float64)]
+        return sum_over_microbatches(part, like, count=tf.shape(x)[0], size=size)
 
-    mean, rows_of_part = means()
-    np.testing.assert_allclose(mean, np.mean(x, 0), rtol=1e-6)
-    assert rows_of_part == -(-rows // -(-rows // size)) <= size
+    total, rows_worked_on, shares = sums()
+    np.testing.assert_allclose(total, np.sum(x, 0), rtol=1e-6)
+    parts = -(-rows // size)
+    assert rows_worked_on == parts * -(-rows // parts)
+    np.testing.assert_allclose(shares, 1)
     assert len(indices) == 1  # however many parts, the graph has one
 
 
@@ -41,7 +43,7 @@ def test_fit_learns_the_same_to_rounding_where_there_is_no_noise(shards):
     ends, losses = [], []
     for microbatch in (None, 7):
         dist = nvp.flows.build(
-            "realnvp", (3,), couplings=1, width=8, seed=0, num_classes=4, dtype="float64"
+            "realnvp", (3,), couplings=1, widths=(8,), seed=0, num_classes=4, dtype="float64"
         )
         model = nvp.FlowModel(dist)
         model.compile(keras.optimizers.SGD(1e-2), shards=shards, microbatch=microbatch)
@@ -66,7 +68,8 @@ def test_a_step_on_images_has_the_mean_gradient_of_parts_with_noise_of_their_own
             same,
             labels,
             tf.constant([3, 0]),  # the model's seed, and the first step
-            Microbatch(tf.constant([0, 1]), tf.ones([2]), tf.constant(index)),
+            tf.fill([4], tf.constant(0.5, tf.float64)),
+            Microbatch(tf.constant([0, 1]), tf.ones([2]), tf.constant(index), 0.5),
         )
         losses.append(loss)
         gradients.append(each)
@@ -89,6 +92,6 @@ def test_statistics_of_whole_batches_take_no_microbatch():
 
 @pytest.mark.parametrize("microbatch", [0, 1.5])
 def test_bad_numbers(microbatch):
-    model = nvp.FlowModel(nvp.flows.build("realnvp", (2,), couplings=1, width=4))
+    model = nvp.FlowModel(nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,)))
     with pytest.raises(ValueError, match=f"a whole number of at least 1, got {microbatch}"):
         model.compile(microbatch=microbatch)

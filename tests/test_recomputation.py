@@ -1,5 +1,6 @@
 """The memory-saving backward pass gives the plain one's gradients."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -43,6 +44,92 @@ def test_gradients_are_those_of_the_plain_pass(graph, labels):
     run = tf.function(loss_and_gradients) if graph else loss_and_gradients
     for got, want in zip(run(dist, labels), expected, strict=True):
         np.testing.assert_allclose(got, want, atol=100 * FLOAT64, rtol=100 * FLOAT64)
+
+
+# Flows of both kinds of data, small, with all that they have: scales, statistics, mixings, inverses.
+SMALL = {
+    "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
+    "glow": {"steps": 2, "width": 4},
+    "iaf": {"layers": 2, "widths": (4,)},
+    "lecture_realnvp": {"width": 2, "blocks": 1, "scales": 1},
+    "maf": {"layers": 2, "widths": (4,)},
+    "nsf": {"couplings": 2, "hidden": (4,), "widths": (2, 2, 2)},
+    "planar": {"layers": 2},
+    "realnvp": {"couplings": 2, "widths": (4,), "width": 2, "blocks": 1},
+    "uva_multiscale": {"widths": (2, 2, 2), "blocks": 1},
+    "uva_simple": {"width": 2, "couplings": 2, "blocks": 1},
+    "uva_vardeq": {"width": 2, "couplings": 1, "blocks": 1},
+}
+
+
+def flows_and_shapes():
+    for name in nvp.flows.names():
+        for shape in [(3,), SHAPE]:
+            try:
+                known = nvp.flows.options(name, shape)
+            except ValueError:
+                continue
+            options = {k: v for k, v in SMALL.get(name, {}).items() if k in known}
+            yield pytest.param(name, shape, options, id=f"{name}-{len(shape)}")
+
+
+@pytest.mark.parametrize(("name", "shape", "options"), list(flows_and_shapes()))
+def test_every_flow_is_recomputed_or_says_that_it_cannot_be(name, shape, options):
+    """Gradients and running statistics of a training step are those of the plain pass."""
+    if name == "neural_ode":
+        with pytest.raises(ValueError, match="neural_ode has nothing to recompute in its backward"):
+            nvp.flows.build(name, shape, recompute=True)
+        return
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 8, (4, *shape)) if len(shape) == 3 else rng.normal(size=(4, *shape))
+    results = []
+    for recompute in (False, True):
+        dist = nvp.flows.build(
+            name, shape, dtype="float64", levels=8, recompute=recompute, **options
+        )
+        dist.initialize(y)
+        perturb_weights(dist.bijector)
+        with tf.GradientTape() as tape:
+            log_prob = dist.log_prob_in(y, nvp.Context(seed=(1, 2), training=True))
+            loss = tf.reduce_sum(tf.sin(log_prob))
+        results.append([loss, *tape.gradient(loss, dist.trainable_variables), *dist.variables])
+    for got, want in zip(*results, strict=True):
+        assert (got is None) == (want is None)
+        if got is not None:
+            np.testing.assert_allclose(got, want, atol=100 * FLOAT64, rtol=100 * FLOAT64)
+
+
+@pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
+def test_activations_are_not_kept_but_made_again(jit):
+    """The backward pass has its own run of each network, which XLA does not merge with the first."""
+
+    def products(recompute):
+        dist = nvp.flows.build("realnvp", (4,), couplings=2, widths=(4,), recompute=recompute)
+
+        @tf.function(jit_compile=jit)
+        def gradients(x):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(dist.log_prob(x))
+            return tape.gradient(loss, dist.trainable_variables)
+
+        x = tf.zeros([8, 4])
+        if jit:
+            return gradients.experimental_get_compiler_ir(x)("optimized_hlo").count(" dot(")
+        return sum(
+            op.type == "MatMul" for op in gradients.get_concrete_function(x).graph.get_operations()
+        )
+
+    plain, again = products(recompute=False), products(recompute=True)
+    # Two couplings of two layers.
+    assert again >= plain + 4
+
+
+def test_a_network_from_elsewhere_is_not_run_again():
+    """It might draw noise, as dropout does, or keep statistics."""
+    network = keras.Sequential([keras.layers.Dense(4), keras.layers.Dropout(0.5)])
+    coupling = nvp.bijectors.Coupling(nvp.bijectors.Halves(), network)
+    with pytest.raises(ValueError, match=r"has nothing to recompute .* got \['Coupling'\]\."):
+        nvp.Flow([coupling], (4,), recompute=True)
 
 
 def test_the_option_is_part_of_the_configuration():

@@ -115,7 +115,7 @@ def test_statistics_of_whole_batches_take_one_shard():
 
 @pytest.mark.parametrize("shards", [0, 1.5])
 def test_bad_numbers(shards):
-    model = nvp.FlowModel(nvp.flows.build("realnvp", (2,), couplings=1, width=4))
+    model = nvp.FlowModel(nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,)))
     with pytest.raises(
         ValueError, match=f"shards to be a whole number of at least 1, got {shards}"
     ):
@@ -126,7 +126,7 @@ def test_fit_learns_the_same_to_rounding_where_there_is_no_noise():
     x = np.random.default_rng(0).normal(size=(64, 3)).astype("float32")
     ends = []
     for shards in (1, 2):
-        dist = nvp.flows.build("realnvp", (3,), couplings=1, width=8, seed=0)
+        dist = nvp.flows.build("realnvp", (3,), couplings=1, widths=(8,), seed=0)
         model = nvp.FlowModel(dist)
         model.compile(keras.optimizers.SGD(1e-2), shards=shards)
         model.fit(x, batch_size=31, epochs=2, shuffle=False, verbose=0)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from tfp_realnvp.bijectors.autoregressive import Autoregressive
-from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.bijectors.base import Shape
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.factor_out import FactorOut
@@ -73,9 +73,7 @@ def _describe(bijector) -> str:
         return f"Invert, {_describe(bijector.bijector)}"
     if isinstance(bijector, NeuralODE):
         return f"NeuralODE, {_network(bijector.velocity)}"
-    if isinstance(bijector, FlowBijector) and _inner(bijector) is None:
-        return repr(bijector)
-    return type(bijector).__name__
+    return type(bijector).__name__ if _inner(bijector) is not None else repr(bijector)
 
 
 def _network(conditioner) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 import types
 import typing
 from collections.abc import Iterable, Sequence
@@ -89,6 +90,24 @@ def real(
     return value
 
 
+def interval(owner: str, low: Any, high: Any) -> tuple[float, float]:
+    """Returns the ends of an interval.
+
+    Args:
+        owner: who was given them, for the message.
+        low: the lower end.
+        high: the upper end.
+
+    Raises:
+        ValueError: they or their distance are no finite numbers, or the wrong way round.
+    """
+    real(owner, "low", low)
+    real(owner, "high", high)
+    if not (low < high and math.isfinite(high - low)):
+        raise ValueError(f"{owner} needs low < high, a finite distance apart, got [{low}, {high}].")
+    return low, high
+
+
 def widths(
     owner: str, name: str, value: Any, *, count: int | None = None, least: int = 0
 ) -> tuple[int, ...]:
@@ -123,6 +142,21 @@ def instance(owner: str, name: str, value: Any, kind: type) -> Any:
     if not isinstance(value, kind):
         article = "an" if kind.__name__[0] in "AEIOU" else "a"
         raise TypeError(f"{owner} needs {name} to be {article} {kind.__name__}, got {value!r}.")
+    return value
+
+
+def scope_name(owner: str, value: Any) -> str:
+    """Returns a name that TensorFlow takes for a scope.
+
+    Raises:
+        TypeError: it is no text.
+        ValueError: it is empty, or has other characters.
+    """
+    if not re.fullmatch("[A-Za-z][A-Za-z0-9_]*", instance(owner, "name", value, str)):
+        raise ValueError(
+            f"{owner} needs name to be letters, digits and underscores from a letter on, got "
+            f"{value!r}."
+        )
     return value
 
 

@@ -9,7 +9,6 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_realnvp.checks import check_labels
-from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import ROWS_AT_ONCE, log_prob
 
@@ -24,6 +23,7 @@ def given(dist: Flow, labels: Any) -> tfp.distributions.Distribution:
     Returns:
         A distribution of batch shape `[*batch]`: `sample(n)` gives `[n, *batch, *event]`, one
         class along each place of the batch, and `log_prob` takes what broadcasts against it.
+        Slicing takes places of the batch; keyword arguments are the flow's.
 
     Raises:
         ValueError: the flow is not conditional, or labels out of range.
@@ -69,18 +69,36 @@ class _Given(tfp.distributions.Distribution):
     def _batch_shape_tensor(self):
         return tf.shape(self._labels)
 
-    def _log_prob(self, value, bijector_kwargs=None):
+    def __getitem__(self, slices):
+        return given(self._dist, self._labels[slices])
+
+    def _log_prob(self, value, **kwargs):
         ndims = len(self._dist.event_shape)
         batch = tf.broadcast_dynamic_shape(tf.shape(value)[:-ndims], tf.shape(self._labels))
-        labels = tf.broadcast_to(self._labels, batch)
         shape = tf.concat([batch, self._dist.event_shape_tensor()], 0)
-        context = Context.from_kwargs({**(bijector_kwargs or {}), "labels": labels})
-        return self._dist.log_prob_in(tf.broadcast_to(value, shape), context)
+        value = tf.broadcast_to(value, shape)
+        return self._dist.log_prob(value, **self._with_labels(batch, kwargs))
 
-    def _sample_n(self, n, seed=None, bijector_kwargs=None, **kwargs):
-        shape = tf.concat([[n], tf.shape(self._labels)], 0)
-        known = {**(bijector_kwargs or {}), "labels": tf.broadcast_to(self._labels, shape)}
-        return self._dist.sample(shape, seed=seed, bijector_kwargs=known, **kwargs)
+    def _call_sample_n(self, sample_shape, seed, **kwargs):
+        shape = self._whole_shape(sample_shape)
+        return self._dist.sample(shape, seed=seed, **self._with_labels(shape, kwargs))
+
+    def _sample_and_log_prob(self, sample_shape, seed, **kwargs):
+        shape = self._whole_shape(sample_shape)
+        return self._dist.experimental_sample_and_log_prob(
+            shape, seed=seed, **self._with_labels(shape, kwargs)
+        )
+
+    def _whole_shape(self, sample_shape):
+        sample_shape = tf.reshape(tf.cast(sample_shape, tf.int32), [-1])
+        return tf.concat([sample_shape, tf.shape(self._labels)], 0)
+
+    def _with_labels(self, batch, kwargs):
+        known = {
+            **kwargs.pop("bijector_kwargs", {}),
+            "labels": tf.broadcast_to(self._labels, batch),
+        }
+        return {**kwargs, "bijector_kwargs": known}
 
 
 def class_log_probs(

@@ -21,14 +21,14 @@ class Context:
     every member of a flow, however deeply nested.
 
     Attributes:
-        seed: int32 `[2]` stateless seed of the noise, or None to draw one from TensorFlow's
-            global generator (`tf.random.set_seed`).
+        seed: stateless seed of the noise: an int, or integers `[2]` (see `stateless_seed`); None to
+            draw one from TensorFlow's global generator (`tf.random.set_seed`).
         noise: how dequantization chooses its noise. `"fresh"`: random, full support.
             `"per_example"`: a fixed function of each example's content, so that a row's result is
             deterministic and does not depend on the rows beside it. `"centre"`: the centre of the
             bin, for exact encoding.
         training: whether data-dependent members use (and update) batch statistics.
-        labels: integer `[N]` class labels, for class-conditional flows.
+        labels: integer class labels, for class-conditional flows: one for each row, or for all.
         condition: float `[N, ..., K]` features that every conditioner sees beside its input, such
             as the image that a variational dequantizer conditions on.
         exact: whether conditioners must compute in the dtype of their variables, whatever their
@@ -45,6 +45,7 @@ class Context:
     def __post_init__(self):
         if self.noise not in NOISE_MODES:
             raise ValueError(f"noise must be one of {NOISE_MODES}, got {self.noise!r}.")
+        object.__setattr__(self, "seed", stateless_seed(self.seed))
 
     @classmethod
     def from_kwargs(cls, kwargs: dict[str, Any]) -> Context:
@@ -76,7 +77,6 @@ class Context:
         if seed is None:
             limits = {"minval": tf.int32.min, "maxval": tf.int32.max, "dtype": tf.int32}
             seed = tf.random.uniform([2], **limits)
-        seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
         # The algorithm is named: left to TensorFlow, it is another one under XLA.
         return tf.random.experimental.stateless_fold_in(seed, stable_hash(path), alg="philox")
 
@@ -103,6 +103,20 @@ class Scope:
     num_classes: int | None = None
     condition_channels: int = 0
     recompute: bool = False
+
+    def check_fits(self, other: Scope, name: str) -> None:
+        """Checks that what was built here may stand in another place.
+
+        Raises:
+            ValueError: there, it would have to be built otherwise.
+        """
+        for field in ("dtype", "conditioner_dtype", "num_classes", "condition_channels"):
+            built, asked = getattr(self, field), getattr(other, field)
+            if built != asked:
+                raise ValueError(
+                    f"{name} was built with {field}={built!r}, where {field}={asked!r} is needed: "
+                    "give a bijector that is not built yet."
+                )
 
     def child(self, name: str, **changes: Any) -> Scope:
         """Returns the scope of a member called `name`."""

@@ -15,8 +15,10 @@ from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
-from tfp_realnvp.checks import check_data, check_labels, check_pixels
-from tfp_realnvp.context import Context, Scope
+from tfp_realnvp.bijectors.recomputation import check_recomputation
+from tfp_realnvp.checks import check_data, check_labels, check_pixels, labels_of_rows
+from tfp_realnvp.context import Context, Scope, stateless_seed
+from tfp_realnvp.keras_caller import check_caller_holds
 from tfp_realnvp.standard_normal import standard_normal
 
 tfd = tfp.distributions
@@ -36,8 +38,9 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
     for bits per dimension.
 
     Keyword arguments of `log_prob` and `sample`: `bijector_kwargs={"seed": (1, 2), "labels": y}`
-    and the other attributes of `nvp.Context`; `sample` also takes `temperature`, the standard
-    deviation of the base.
+    and the other attributes of `nvp.Context`; `sample` and `experimental_sample_and_log_prob` also
+    take `temperature`, the standard deviation of the base. Labels are integers: one for each row
+    (`[N]`, or `[N, 1]` as Keras' data sets have them), or one for all.
 
     Args:
         bijectors: members from data to latent. An image at the latent end is flattened.
@@ -47,13 +50,14 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         conditioner_dtype: Keras dtype policy of the conditioners, such as `"mixed_bfloat16"`;
             None for `dtype`.
         num_classes: number of classes of a class-conditional flow, or None.
-        recompute: whether the gradient of `log_prob` recomputes the couplings' activations from
-            their outputs instead of keeping them: less memory, and one more run of every
-            conditioner in a training step.
+        recompute: whether the gradient of `log_prob` runs the members again, one by one, instead of
+            keeping their activations: less memory, and one more run of every conditioner in a
+            training step.
         name: name of the distribution.
 
     Raises:
-        ValueError: the bijectors do not fit the event shape, or an argument out of range.
+        ValueError: the bijectors do not fit the event shape, an argument out of range, or nothing
+            to recompute.
 
     Example:
         >>> import tfp_realnvp as nvp
@@ -84,7 +88,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         shape = arguments.event_shape(event_shape)
         if not bijectors:
             raise ValueError("A flow needs at least one bijector.")
-        bijector = Composition(end_flat(bijectors), name=name)
+        bijector = Composition(end_flat(bijectors, ndims=len(shape)), ndims=len(shape), name=name)
         if num_classes is not None:
             arguments.whole("Flow", "num_classes", num_classes)
         scope = Scope(
@@ -96,6 +100,13 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
             recompute=recompute,
         )
         bijector.build(shape, scope)
+        if num_classes is not None and not bijector.sees_labels:
+            raise ValueError(
+                f"{name} is to be conditional on {num_classes} classes, but none of its bijectors "
+                "sees labels: it needs a conditioner."
+            )
+        if recompute:
+            check_recomputation(bijector, name=name)
         base = standard_normal(math.prod(shape), dtype)
         super().__init__(distribution=base, bijector=bijector, parameters=parameters, name=name)
         self._seed = seed
@@ -167,7 +178,10 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         Raises:
             ValueError: bad data.
         """
-        check_data(np.asarray(data), self._flow_event_shape, self.levels, name=self.name)
+        data = np.asarray(data)
+        check_data(data, self._flow_event_shape, self.levels, name=self.name, dtype=self.dtype)
+        if not len(data):
+            raise ValueError(f"{self.name} starts from data, got a batch of none.")
         check_labels(labels, self._num_classes, len(data), name=self.name)
         self.bijector.initialize(data, labels)
 
@@ -188,28 +202,78 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         z, log_det = self.encode_and_log_det(y, context)
         return self.distribution.log_prob(z) + log_det
 
-    def _call_log_prob(self, value, name, **kwargs):
-        with self._name_and_control_scope(name):
-            _, bijector_kwargs = self._kwargs_split_fn(kwargs)
-            return self.log_prob_in(value, Context.from_kwargs(bijector_kwargs))
+    def _context(self, method: str, kwargs: dict[str, Any], *, takes: tuple[str, ...] = ()):
+        """Returns the context that a method's keyword arguments make; refuses those it lacks."""
+        known = ("bijector_kwargs", *takes)
+        unknown = sorted(key for key, value in kwargs.items() if key not in known and value != {})
+        if unknown:
+            raise TypeError(
+                f"{method} of {self.name} has no argument {', '.join(unknown)}; it takes "
+                f"{', '.join(known)}, such as bijector_kwargs={{'seed': (1, 2)}}."
+            )
+        return Context.from_kwargs(kwargs.get("bijector_kwargs") or {})
 
-    def _call_sample_n(self, sample_shape, seed, temperature=1.0, **kwargs):
-        distribution_kwargs, bijector_kwargs = self._kwargs_split_fn(kwargs)
-        context = Context.from_kwargs(bijector_kwargs)
-        check_labels(context.labels, self._num_classes, None, name=self.name)
-        z = self.distribution.sample(sample_shape, seed=seed, **distribution_kwargs)
-        z *= tf.cast(temperature, z.dtype)
-        return self.bijector.forward(z, **bijector_kwargs)
+    # TFP's wrappers call one or the other.
+
+    def _call_log_prob(self, value, name, **kwargs):
+        check_caller_holds(self.keras_layers, name=self.name)
+        context = self._context("log_prob", kwargs)
+        with self._name_and_control_scope(name):
+            return self.log_prob_in(value, context)
+
+    def _log_prob(self, value, **kwargs):
+        return self.log_prob_in(value, self._context("log_prob", kwargs))
+
+    def experimental_local_measure(self, value, backward_compat=False, **kwargs):
+        """Returns the log-probability, and TFP's sign that its measure is the whole space's."""
+        del backward_compat
+        return self.log_prob(value, **kwargs), tfp.experimental.tangent_spaces.FullSpace()
+
+    def _call_sample_n(self, sample_shape, seed, **kwargs):
+        context = self._context("sample", kwargs, takes=("temperature",))
+        z, context = self._draw(sample_shape, seed, context, kwargs.get("temperature", 1.0))
+        return self.bijector.forward(z, context=context)
 
     def _sample_and_log_prob(self, sample_shape, seed, **kwargs):
-        _, bijector_kwargs = self._kwargs_split_fn(kwargs)
-        context = Context.from_kwargs(bijector_kwargs)
-        if self.quantizer is not None:
-            y = self._call_sample_n(sample_shape, seed, **kwargs)
-            return y, self.log_prob_in(y, context)
-        z = self.distribution.sample(sample_shape, seed=seed)
+        method = "experimental_sample_and_log_prob"
+        context = self._context(method, kwargs, takes=("temperature",))
+        z, context = self._draw(sample_shape, seed, context, kwargs.get("temperature", 1.0))
         y, log_det = self.bijector.forward_and_log_det(z, context)
+        if self.quantizer is not None:
+            return y, self.log_prob_in(y, context)
         return y, self.distribution.log_prob(z) - log_det
+
+    def _draw(self, sample_shape, seed, context: Context, temperature):
+        """Returns latents of a temperature, and the context with labels for each of them."""
+        check_caller_holds(self.keras_layers, name=self.name)
+        check_labels(context.labels, self._num_classes, name=self.name)
+        if not tf.is_tensor(temperature):
+            arguments.real("sample", "temperature", temperature, least=0)
+        _check_sample_shape(sample_shape)
+        seed = stateless_seed(seed() if callable(seed) else seed)
+        z = self.distribution.sample(sample_shape, seed=seed)
+        if context.labels is not None:
+            labels = labels_of_rows(context.labels, tf.shape(z)[:-1], name=self.name)
+            context = context.replace(labels=tf.reshape(labels, tf.shape(z)[:-1]))
+        return z * tf.cast(temperature, z.dtype), context
+
+    def __getitem__(self, slices):
+        if slices in (Ellipsis, ()):
+            return self
+        raise ValueError(
+            f"{self.name} has no batch dimensions to take {slices!r} of; tfd.BatchBroadcast and "
+            "tfd.Sample add dimensions, nvp.given makes a batch of classes."
+        )
+
+    @property
+    def trainable_variables(self) -> tuple[tf.Variable, ...]:
+        """The variables that Keras trains: none of a layer with `trainable = False`."""
+        return self.bijector.trainable_variables
+
+    def __reduce__(self):
+        # For `pickle` and `copy.deepcopy`: a flow with variables of its own.
+        values = [variable.numpy() for variable in self.bijector.variables]
+        return _revived, (type(self), self.get_config(), values)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serializable by Keras."""
@@ -222,10 +286,43 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
             "num_classes": self._num_classes,
             "recompute": self._recompute,
             "name": self.name.rstrip("/"),
+            "frozen": [i for i, layer in enumerate(self.keras_layers) if not layer.trainable],
         }
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Flow:
         """Makes a flow of equal architecture, with fresh initial values."""
-        members = [keras.saving.deserialize_keras_object(b) for b in config["bijectors"]]
-        return cls(**{**config, "bijectors": members})
+        config = dict(config)
+        frozen = config.pop("frozen", [])
+        members = [keras.saving.deserialize_keras_object(b) for b in config.pop("bijectors")]
+        flow = cls(members, **config)
+        for index in frozen:
+            flow.keras_layers[index].trainable = False
+        return flow
+
+
+@tfd.RegisterKL(Flow, Flow)
+def _kl_divergence(a: Flow, b: Flow, name: str | None = None) -> tf.Tensor:
+    if a.bijector == b.bijector:
+        return tfd.kl_divergence(a.distribution, b.distribution, name=name)
+    raise NotImplementedError(
+        f"The Kullback-Leibler divergence of {a.name} from {b.name} has no closed form: estimate "
+        "it from samples y of the first, as the mean of a.log_prob(y) - b.log_prob(y)."
+    )
+
+
+def _check_sample_shape(shape: Any) -> None:
+    shape = tf.get_static_value(shape) if tf.is_tensor(shape) else shape
+    try:
+        sides = np.asarray(shape)
+    except NotImplementedError:  # a side is a symbolic tensor
+        return
+    if sides.size and (sides.dtype.kind not in "iu" or (sides < 0).any()):
+        raise ValueError(f"A sample shape has whole sides of at least 0, got {shape}.")
+
+
+def _revived(cls: type[Flow], config: dict[str, Any], values: list[np.ndarray]) -> Flow:
+    flow = cls.from_config(config)
+    for variable, value in zip(flow.bijector.variables, values, strict=True):
+        variable.assign(value)
+    return flow

@@ -23,7 +23,9 @@ _EXACT = Context(noise="centre", exact=True)
 # Calls, and signatures of a SavedModel, that compute with these.
 EXACT = frozenset({"encode", "decode"})
 
-_NOT_FINITE = "The latents are too large for the flow, which decodes them to NaN."
+_NOT_FINITE = (
+    "The flow decodes these latents to NaN: they are too large, or its weights are not finite."
+)
 
 
 def encode(

@@ -17,14 +17,15 @@ class Microbatch(NamedTuple):
 
     Attributes:
         rows: which rows of the batch, int32 `[size]`; the last part repeats the first row.
-        weight: `[size]`, of each row in the part's mean: the mean over the parts is that over the
-            batch, and repeated rows have none.
+        counts: `[size]`, 1 for rows of the part and 0 for repeated ones.
         index: number of the part.
+        share: of the part in what belongs to the batch as a whole, such as a penalty.
     """
 
     rows: tf.Tensor
-    weight: tf.Tensor
+    counts: tf.Tensor
     index: tf.Tensor
+    share: tf.Tensor
 
 
 def check_microbatch(dist: Flow, size: int | None) -> None:
@@ -39,37 +40,35 @@ def check_microbatch(dist: Flow, size: int | None) -> None:
     check_rows_are_apart(dist, f"no microbatch, got {size}")
 
 
-def mean_over_microbatches(
+def sum_over_microbatches(
     function: Callable[[Microbatch], Sequence[tf.Tensor]],
     like: Sequence[Any],
     *,
     count: tf.Tensor,
     size: int,
 ) -> list[tf.Tensor]:
-    """Returns the means of what `function` returns for the parts of a batch, one after the other.
+    """Returns the sums of what `function` returns for the parts of a batch, one after the other.
 
     The parts are as equal as can be. What a part takes is free again before the next begins.
 
     Args:
         function: of a part.
         like: tensors or variables of the shapes and dtypes of what it returns.
-        count: rows of the batch, int32, at least 1.
+        count: rows of the batch, int32.
         size: most rows of a part.
 
     Returns:
-        The means, as many as `like` has members.
+        The sums, as many as `like` has members.
     """
-    parts = -(-count // size)
+    parts = tf.maximum(-(-count // size), 1)
     own = -(-count // parts)
     rows = tf.range(parts * own)
-    weight = tf.where(rows < count, parts * own / count, 0.0)
+    counts = tf.reshape(tf.where(rows < count, 1.0, 0.0), [parts, own])
     rows = tf.reshape(tf.where(rows < count, rows, 0), [parts, own])
-    weight = tf.reshape(weight, [parts, own])
 
     def part(index, *sums):
-        new = function(Microbatch(rows[index], weight[index], index))
+        new = function(Microbatch(rows[index], counts[index], index, 1 / parts))
         return [index + 1, *(a + b for a, b in zip(sums, new, strict=True))]
 
     start = [tf.zeros([], tf.int32), *(tf.zeros(x.shape, x.dtype) for x in like)]
-    _, *sums = tf.while_loop(lambda index, *_: index < parts, part, start, parallel_iterations=1)
-    return [x / tf.cast(parts, x.dtype) for x in sums]
+    return tf.while_loop(lambda index, *_: index < parts, part, start, parallel_iterations=1)[1:]

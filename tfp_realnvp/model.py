@@ -2,24 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import re
+import os
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.checks import (
     asserted_labels,
     asserted_pixels,
+    asserted_vectors,
+    asserted_weights,
     check_data,
+    check_labels,
+    check_weights,
+    failed_check,
+    labels_of_rows,
 )
 from tfp_realnvp.conditioners import fused
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.fit_data import (
+    Batch,
+    arrays_of,
+    as_tuples,
+    batch_of,
+    batches_of,
+    looked_into,
+    split_off,
+)
 from tfp_realnvp.likelihood import nats_per_unit
-from tfp_realnvp.microbatches import Microbatch, check_microbatch, mean_over_microbatches
+from tfp_realnvp.microbatches import Microbatch, check_microbatch, sum_over_microbatches
+from tfp_realnvp.moments import sum_over_replicas
 from tfp_realnvp.optimizers import Adam
 from tfp_realnvp.sharding import check_shards, gains_by_xla, log_prob_in_shards, shards_in_use
 
@@ -36,7 +54,11 @@ class FlowModel(keras.Model):
     vectors. The noise of a training step is a function of (`seed`, step); that of validation is
     a fixed function of each image, so that two evaluations of the same weights agree.
 
-    Batches are `x`, or `(x, labels)`; labels are used by class-conditional flows only.
+    Batches are `x`, `(x, labels)`, `(x, labels, sample_weight)`, or dictionaries as TensorFlow
+    Datasets give them (see `fit_data.KEYS`). Labels are used by class-conditional flows, and for
+    class weights; sample weights make every mean, of the loss and of the likelihood, a weighted
+    one. `fit` takes arrays, pandas and polars frames, `tf.data.Dataset`s, `keras.utils.PyDataset`s
+    and generators.
 
     Args:
         dist: a flow; its variables become the model's.
@@ -54,12 +76,14 @@ class FlowModel(keras.Model):
     """
 
     def __init__(self, dist: Flow, *, seed: int = 0, **kwargs: Any):
-        super().__init__(**kwargs)
+        # The flow's dtypes are its own, whatever Keras' global policy.
+        super().__init__(dtype=dist.dtype.name, autocast=False, **kwargs)
         self.dist = dist
         self.seed = seed
         self.shards = 1
         self.microbatch: int | None = None
         self.fuses = False
+        self._asked: dict[str, Any] = {}
         self.flow_layers = list(dist.keras_layers)
         self.unit = "nats" if dist.levels is None else "bits_per_dim"
         self._likelihood_tracker = keras.metrics.Mean(name=self.unit)
@@ -73,6 +97,10 @@ class FlowModel(keras.Model):
     def compile(
         self,
         optimizer: Any = "adam",
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: None = None,
+        weighted_metrics: None = None,
         *,
         jit_compile: Any = "auto",
         shards: int | None = None,
@@ -83,6 +111,10 @@ class FlowModel(keras.Model):
 
         Args:
             optimizer: a Keras optimizer or its name; `"adam"` is `nvp.Adam`.
+            loss: None: it is the negative log-likelihood.
+            loss_weights: None, likewise.
+            metrics: None: the loss and the likelihood are reported.
+            weighted_metrics: None, likewise.
             jit_compile: whether to compile the step with XLA. `"auto"`: where there is a GPU. On
                 the CPU TensorFlow's own convolutions are faster: where `nvp.use_shards` has been
                 called, what lies between those of a gated network is compiled alone.
@@ -90,15 +122,24 @@ class FlowModel(keras.Model):
                 `nvp.use_shards`. Gradients are those of the whole batch.
             microbatch: how many rows of a batch a step works on at a time, at most; None for all.
                 Gradients are those of the whole batch, memory that of a part.
-            **kwargs: see `keras.Model.compile`; there is no loss to choose.
+            **kwargs: see `keras.Model.compile`.
 
         Raises:
-            ValueError: shards or a microbatch, and the flow normalizes by statistics of whole
-                batches.
+            ValueError: a loss or metrics; shards or a microbatch, and the flow normalizes by
+                statistics of whole batches.
         """
+        refused = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics}
+        refused["weighted_metrics"] = weighted_metrics
+        for name, value in refused.items():
+            if value:
+                raise ValueError(
+                    "A flow's loss is its negative log-likelihood, which it reports by itself: "
+                    f"compile takes no {name}, got {value!r}."
+                )
         shards = shards_in_use() if shards is None else shards
         check_shards(self.dist, shards)
         check_microbatch(self.dist, microbatch)
+        self._asked = {"jit_compile": jit_compile, "shards": shards, "microbatch": microbatch}
         self.shards, self.microbatch = shards, microbatch
         self.fuses = False
         if jit_compile == "auto":
@@ -110,6 +151,11 @@ class FlowModel(keras.Model):
         # Variables made inside the step would have it traced twice, with a branch for each.
         self.optimizer.build(self.trainable_variables)
 
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns what `compile` was given, serializable by Keras."""
+        config = super().get_compile_config()
+        return {**config, **self._asked} if config else config
+
     def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles as a saved model was."""
         self.compile(**keras.saving.deserialize_keras_object(config))
@@ -119,79 +165,170 @@ class FlowModel(keras.Model):
         noise = "fresh" if training else "per_example"
         return self.dist.log_prob_in(x, Context(labels=labels, training=training, noise=noise))
 
-    def fit(self, x: Any = None, *args: Any, validation_data: Any = None, **kwargs: Any) -> Any:
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        *args: Any,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        validation_batch_size: int | None = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """Trains; see `keras.Model.fit`.
 
         The first batch of training and validation data is looked at before training starts (all
-        of it, where it is an array), and what depends on data is initialized by the first
+        of it, where it is in memory), and what depends on data is initialized by the first
         examples of the training data. Later batches are checked as they come, except by steps
         that XLA compiles.
 
         Raises:
+            ValueError: bad data, or none.
+        """
+        validation_batch_size = validation_batch_size or batch_size
+        first = arrays_of(x, y, sample_weight)
+        if first is not None:
+            self._check(first)
+            if validation_split and validation_data is None:
+                first, validation_data = split_off(first, validation_split)
+            x = batches_of(first, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight)
+            y = sample_weight = class_weight = batch_size = None
+            validation_split = 0.0
+        else:
+            x = as_tuples(x) if class_weight is not None else x
+            first, x = looked_into(x, self._examples_to_start_from())
+            self._check(first)
+        self._initialize(first)
+        validation_data = self._held_out(validation_data, validation_batch_size)
+        with _clear_errors("Training has stopped before this batch."):
+            return super().fit(
+                x,
+                y,
+                batch_size,
+                *args,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                validation_batch_size=validation_batch_size,
+                # Keras would warn that it cannot shuffle, or that it need not.
+                shuffle=shuffle and isinstance(x, keras.utils.PyDataset),
+                class_weight=class_weight,
+                sample_weight=sample_weight,
+                **kwargs,
+            )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        *args: Any,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Evaluates; see `keras.Model.evaluate`, and `fit` for the data.
+
+        Raises:
+            ValueError: bad data, or none.
+        """
+        arrays = arrays_of(x, y, sample_weight)
+        if arrays is not None:
+            self._check(arrays)
+            x = batches_of(arrays, batch_size=batch_size, shuffle=False)
+            y = sample_weight = batch_size = None
+        with _clear_errors("Evaluation has stopped at this batch."):
+            return super().evaluate(x, y, batch_size, *args, sample_weight=sample_weight, **kwargs)
+
+    def predict(self, x: Any, batch_size: int | None = None, *args: Any, **kwargs: Any) -> Any:
+        """Returns log-probabilities in nats `[N]`; see `keras.Model.predict`, and `fit` for `x`.
+
+        Raises:
             ValueError: bad data.
         """
-        for source in (x, validation_data):
-            self._check(source)
-        if self.dist.bijector.needs_data:
-            self._initialize(x, kwargs.get("y", args[0] if args else None))
-        try:
-            return super().fit(x, *args, validation_data=validation_data, **kwargs)
-        except tf.errors.InvalidArgumentError as error:
-            sentence = _assertion(error)
-            if sentence is None:
-                raise
-            raise ValueError(f"{sentence} Training has stopped before this batch.") from error
+        arrays = arrays_of(x)
+        if arrays is not None:
+            self._check(arrays)
+            x, batch_size = batches_of(arrays, batch_size=batch_size, shuffle=False), None
+        with _clear_errors("Prediction has stopped at this batch."):
+            return super().predict(x, batch_size, *args, **kwargs)
+
+    def train_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Takes a step on one batch; see `keras.Model.train_on_batch`.
+
+        Raises:
+            ValueError: bad data.
+        """
+        with _clear_errors("No step was taken."):
+            return super().train_on_batch(x, *args, **kwargs)
+
+    def test_on_batch(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Evaluates one batch; see `keras.Model.test_on_batch`.
+
+        Raises:
+            ValueError: bad data.
+        """
+        with _clear_errors("The batch was not evaluated."):
+            return super().test_on_batch(x, *args, **kwargs)
+
+    def export(self, filepath: str | os.PathLike[str], **options: Any) -> Path:
+        """Writes a SavedModel with the signatures of `nvp.export`, which has the options."""
+        from tfp_realnvp.saved_model import export
+
+        return export(self.dist, filepath, **options)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Takes one optimizer step on the mean negative log-likelihood."""
-        x, labels = self._unpack(data)
+        x, labels, weights = self._unpack(data)
         seed = tf.stack([tf.constant(self.seed, tf.int32), self.step.value])
         variables = self.trainable_variables
-        count = tf.shape(x)[0]
+        shares = self._shares(weights)
         if self.microbatch is None:
-            loss, mean, *gradients = self._gradients(x, labels, seed)
+            loss, mean, *gradients = self._gradients(x, labels, seed, shares)
         else:
             scalar = tf.zeros([], self.dist.dtype)
-            loss, mean, *gradients = mean_over_microbatches(
-                functools.partial(self._gradients_of_part, x, labels, seed),
+            loss, mean, *gradients = sum_over_microbatches(
+                functools.partial(self._gradients_of_part, x, labels, seed, shares),
                 [scalar, scalar, *variables],
-                count=count,
+                count=tf.shape(x)[0],
                 size=self.microbatch,
             )
-        self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+        if variables:
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
         self.step.assign_add(1)
-        return self._track(loss, mean, count)
+        return self._track(loss, mean, weights)
 
-    def _gradients_of_part(self, x, labels, seed, part: Microbatch):
+    def _gradients_of_part(self, x, labels, seed, shares, part: Microbatch):
         x = tf.gather(x, part.rows)
         labels = None if labels is None else tf.gather(labels, part.rows)
         seed = tf.random.experimental.stateless_fold_in(seed, part.index, alg="philox")
-        return self._gradients(x, labels, seed, weight=part.weight)
+        shares = tf.gather(shares, part.rows) * tf.cast(part.counts, shares.dtype)
+        return self._gradients(x, labels, seed, shares, of_whole=part.share)
 
-    def _gradients(self, x, labels, seed, *, weight=None):
+    def _gradients(self, x, labels, seed, shares, *, of_whole=1.0):
         """Returns the loss, the mean log-probability, and the loss's gradients."""
+        variables = self.trainable_variables
         with tf.GradientTape() as tape, fused.programs(when=self.fuses):
             context = Context(seed=seed, training=True, labels=labels)
             log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
-            if weight is not None:
-                log_prob *= tf.cast(weight, log_prob.dtype)
-            loss = self.compute_loss(x=x, y_pred=log_prob)
+            loss, mean = self._loss_and_mean(log_prob, shares, of_whole=of_whole)
             scaled = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, self.trainable_variables)
-        return loss, tf.reduce_mean(log_prob), *gradients
+        return loss, mean, *tape.gradient(scaled, variables)
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates a batch, with each example's own fixed noise."""
-        x, labels = self._unpack(data)
+        x, labels, weights = self._unpack(data)
         context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
         with fused.programs(when=self.fuses):
             log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
-        loss = self.compute_loss(x=x, y_pred=log_prob)
-        return self._track(loss, tf.reduce_mean(log_prob), tf.shape(log_prob)[0])
+        loss, mean = self._loss_and_mean(log_prob, self._shares(weights))
+        return self._track(loss, mean, weights)
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Returns the log-probabilities of a batch, in nats."""
-        x, labels = self._unpack(data)
+        x, labels, _ = self._unpack(data)
         return self(x, labels=labels)
 
     def compute_loss(
@@ -204,62 +341,98 @@ class FlowModel(keras.Model):
     ) -> tf.Tensor:
         """Returns the mean negative log-likelihood plus the layers' own losses.
 
-        Under a distribution strategy it is divided by the number of replicas, whose gradients are
-        summed.
+        Under a distribution strategy it is the replica's share of that: those of all replicas add
+        up to it, as their gradients do.
+
+        Args:
+            x: unused.
+            y: unused.
+            y_pred: log-probabilities in nats `[N]`.
+            sample_weight: `[N]`, or None for all alike.
+            training: unused.
         """
-        loss = -tf.reduce_mean(y_pred) / nats_per_unit(self.dist)
-        loss = tf.add_n([loss, *self.losses]) if self.losses else loss
-        return loss / tf.distribute.get_strategy().num_replicas_in_sync
+        weights = tf.ones_like(y_pred) if sample_weight is None else sample_weight
+        return self._loss_and_mean(y_pred, self._shares(weights))[0]
 
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The loss, and the likelihood without the layers' own losses."""
-        return [*super().metrics, self._likelihood_tracker]
+    def _shares(self, weights: tf.Tensor) -> tf.Tensor:
+        """Returns the weights of a batch's rows, those of all replicas together adding up to 1."""
+        return tf.math.divide_no_nan(weights, sum_over_replicas(tf.reduce_sum(weights)))
 
-    def _track(self, loss, log_prob, count):
-        replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        self._loss_tracker.update_state(loss * replicas, sample_weight=count)
-        self._likelihood_tracker.update_state(
-            -log_prob / nats_per_unit(self.dist), sample_weight=count
-        )
+    def _loss_and_mean(self, log_prob, shares, *, of_whole=1.0):
+        mean = tf.reduce_sum(log_prob * shares)
+        loss = -mean / nats_per_unit(self.dist)
+        if self.losses:
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            own = tf.add_n(self.losses) * tf.cast(of_whole / replicas, loss.dtype)
+            loss += tf.cast(own, loss.dtype)
+        return loss, mean
+
+    def _track(self, loss, mean, weights):
+        # Keras adds up what replicas count: each counts the whole batch's mean for its own rows.
+        own = tf.reduce_sum(weights)
+        likelihood = -sum_over_replicas(mean) / nats_per_unit(self.dist)
+        self._loss_tracker.update_state(sum_over_replicas(loss), sample_weight=own)
+        self._likelihood_tracker.update_state(likelihood, sample_weight=own)
         return self.get_metrics_result()
 
     def _unpack(self, data):
-        x, labels, _ = keras.utils.unpack_x_y_sample_weight(data)
-        if self.dist.num_classes is None:
+        """Returns a batch that the graph has checked, with a weight for each row."""
+        dist = self.dist
+        x, labels, weights = batch_of(data)
+        x = tf.convert_to_tensor(x)
+        count = tf.shape(x)[0]
+        if dist.num_classes is None:
             labels = None
         elif labels is None:
-            raise ValueError(
-                f"{self.dist.name} is conditional on classes: batches must be (x, labels)."
-            )
+            raise ValueError(f"{dist.name} is conditional on classes: batches must be (x, labels).")
         else:
-            labels = asserted_labels(labels, self.dist.num_classes)
-        if self.dist.levels is not None:
-            x = asserted_pixels(x, self.dist.levels)
-        return x, labels
+            labels = labels_of_rows(labels, tf.shape(x)[:1], name=dist.name)
+            labels = asserted_labels(labels, dist.num_classes)
+        if dist.levels is None:
+            x = asserted_vectors(x, dist.dtype)
+        else:
+            x = asserted_pixels(x, dist.levels)
+        if weights is None:
+            weights = tf.ones([count], dist.dtype)
+        else:
+            weights = asserted_weights(tf.convert_to_tensor(weights), count, dist.dtype)
+        return x, labels, weights
 
-    def _initialize(self, x: Any, y: Any) -> None:
-        source = (x, y) if y is not None else x
-        count = INITIALIZATION_VECTORS if self.dist.levels is None else INITIALIZATION_IMAGES
-        examples = _first_examples(source, count)
-        labels = _first_examples(source, count, part=1) if self.dist.num_classes else None
-        if examples is None or (labels is None and self.dist.num_classes):
-            raise ValueError(
-                f"{self.dist.name} starts from data and cannot look into {type(x).__name__}: call "
-                "initialize on the flow before fit."
-            )
-        if self.dist.levels is not None:
-            examples, labels = examples[:count], None if labels is None else labels[:count]
-        with self.distribute_strategy.scope():
-            self.dist.initialize(examples, labels)
+    def _examples_to_start_from(self) -> int:
+        if not self.dist.bijector.needs_data:
+            return 1
+        return INITIALIZATION_VECTORS if self.dist.levels is None else INITIALIZATION_IMAGES
 
-    def _check(self, source: Any) -> None:
-        if source is None:
+    def _initialize(self, first: Batch) -> None:
+        if not self.dist.bijector.needs_data:
             return
-        examples = _first_examples(source, 1)
-        if examples is not None:
-            shape = tuple(self.dist.event_shape)
-            check_data(examples, shape, self.dist.levels, name=self.dist.name)
+        # Vectors are few bytes: all that there are.
+        rows = slice(None if self.dist.levels is None else INITIALIZATION_IMAGES)
+        labels = first.labels if self.dist.num_classes is not None else None
+        with self.distribute_strategy.scope():
+            self.dist.initialize(first.x[rows], None if labels is None else labels[rows])
+
+    def _held_out(self, data: Any, batch_size: int | None) -> Any:
+        """Returns validation data, looked at, as batches."""
+        if data is None:
+            return None
+        arrays = arrays_of(data)
+        if arrays is not None:
+            self._check(arrays)
+            return batches_of(arrays, batch_size=batch_size, shuffle=False)
+        first, data = looked_into(data, 1)
+        self._check(first)
+        return data
+
+    def _check(self, batch: Batch) -> None:
+        dist, count = self.dist, len(batch.x)
+        check_data(batch.x, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
+        if not count:
+            raise ValueError(f"{dist.name} needs at least one example, got none.")
+        if dist.num_classes is not None and batch.labels is not None:
+            check_labels(batch.labels, dist.num_classes, count, name=dist.name)
+        if batch.weights is not None:
+            check_weights(batch.weights, count)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serializable by Keras."""
@@ -272,36 +445,13 @@ class FlowModel(keras.Model):
         return cls(Flow.from_config(config.pop("dist")), **config)
 
 
-def _assertion(error: tf.errors.InvalidArgumentError) -> str | None:
-    """Returns the sentence of a failed check of `tfp_realnvp.checks`, or None."""
-    found = re.search(r"(images must hold|labels must be) integers from 0 to \d+\.", str(error))
-    return found.group() if found else None
-
-
-def _first_examples(source: Any, count: int, *, part: int = 0) -> np.ndarray | None:
-    """Returns at least `count` examples where there are as many: arrays whole, else batches.
-
-    Args:
-        source: data as `fit` takes them.
-        count: how many examples.
-        part: 0 for the examples, 1 for their labels.
-    """
-    if isinstance(source, tuple | list) and source:
-        if part >= len(source):
-            return None
-        source = source[part]
-    elif part and not isinstance(source, tf.data.Dataset):
-        return None
-    if isinstance(source, np.ndarray) or tf.is_tensor(source):
-        return np.asarray(source)
-    if isinstance(source, tf.data.Dataset):
-        batches = []
-        for batch in source:
-            parts = batch if isinstance(batch, tuple) else (batch,)
-            if part >= len(parts):
-                return None
-            batches.append(np.asarray(parts[part]))
-            if sum(len(b) for b in batches) >= count:
-                break
-        return np.concatenate(batches) if batches else None
-    return None
+@contextlib.contextmanager
+def _clear_errors(consequence: str) -> Iterator[None]:
+    """Says what a check in a graph found, in one sentence and what follows from it."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        sentence = failed_check(error)
+        if sentence is None:
+            raise
+        raise ValueError(f"{sentence} {consequence}") from error

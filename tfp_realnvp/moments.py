@@ -24,20 +24,29 @@ class RunningMoments:
         self.mean, self.variance, self.momentum = mean, variance, momentum
         #: Where `observe` sends what passes, while statistics are re-estimated.
         self.recorder: MomentsOfData | None = None
+        #: A snapshot that stands for the variables, which then stay as they are.
+        self.replayed: tuple[tf.Tensor, tf.Tensor] | None = None
+
+    def snapshot(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the running moments of now, in the variables' dtype."""
+        if self.replayed is not None:
+            return self.replayed
+        return tf.convert_to_tensor(self.mean.value), tf.convert_to_tensor(self.variance.value)
 
     def of_running(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the running moments, in a dtype of at least 32 bits that suits `x`."""
         if self.recorder is not None:
             self.recorder.add(x.numpy())
-        dtype = _wide(x)
-        return tf.cast(self.mean.value, dtype), tf.cast(self.variance.value, dtype)
+        mean, variance = self.snapshot()
+        return tf.cast(mean, _wide(x)), tf.cast(variance, _wide(x))
 
     def of_batch(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the moments of `[N, ..., C]` over all axes but the last, and all replicas."""
         x = tf.cast(x, _wide(x))
         axes = list(range(x.shape.rank - 1))
-        mean = _over_replicas(tf.reduce_mean(x, axes))
-        return mean, _over_replicas(tf.reduce_mean(tf.square(x - mean), axes))
+        count = sum_over_replicas(tf.cast(tf.size(x) // x.shape[-1], x.dtype))
+        mean = sum_over_replicas(tf.reduce_sum(x, axes)) / count
+        return mean, sum_over_replicas(tf.reduce_sum(tf.square(x - mean), axes)) / count
 
     def update(self, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Takes a training step.
@@ -50,10 +59,12 @@ class RunningMoments:
             The running moments after the step; gradients flow into the batch's share of them.
         """
         keep = self.momentum
-        mean = keep * tf.cast(self.mean.value, mean.dtype) + (1 - keep) * mean
-        variance = keep * tf.cast(self.variance.value, variance.dtype) + (1 - keep) * variance
-        self.mean.assign(tf.stop_gradient(mean))
-        self.variance.assign(tf.stop_gradient(variance))
+        old_mean, old_variance = self.snapshot()
+        mean = keep * tf.cast(old_mean, mean.dtype) + (1 - keep) * mean
+        variance = keep * tf.cast(old_variance, variance.dtype) + (1 - keep) * variance
+        if self.replayed is None:
+            self.mean.assign(tf.stop_gradient(mean))
+            self.variance.assign(tf.stop_gradient(variance))
         return mean, variance
 
     def set(self, moments: MomentsOfData) -> None:
@@ -98,14 +109,60 @@ class MomentsOfData:
         return self._squares / max(self.count, 1)
 
 
+def mean_and_log_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the mean and the logarithm of the standard deviation of each channel, in float64.
+
+    A channel counts as constant, with a standard deviation of 1, where its own is below the
+    rounding of its mean in the dtype of the values, or below the least normal number.
+
+    Args:
+        values: finite numbers `[N, ..., C]`, N at least 1.
+
+    Returns:
+        Means and logarithms, each `[C]`.
+
+    Raises:
+        ValueError: a spread whose reciprocal is below the least normal number.
+
+    Example:
+        >>> import numpy as np
+        >>> from tfp_realnvp.moments import mean_and_log_std
+        >>> mean, log_std = mean_and_log_std(np.array([[1e-30, 7.0], [3e-30, 7.0]], "float32"))
+        >>> mean.tolist()[1], np.exp(log_std).round(33).tolist()
+        (7.0, [0.0, 1.0])
+    """
+    limits = np.finfo(values.dtype)
+    flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
+    # In units of the greatest value, a power of two, so that no square over- or underflows.
+    exponent = np.frexp(np.abs(flat).max(0))[1]
+    flat = np.ldexp(flat, -exponent)
+    # From the first value on: the deviations of a constant are 0, whatever its mean is rounded to.
+    deviation = flat - flat[0]
+    mean = flat[0] + deviation.mean(0)
+    std = deviation.std(0)
+    with np.errstate(divide="ignore"):
+        log_std = np.log(std) + exponent * np.log(2.0)
+    varies = (std > float(limits.eps) * np.abs(mean)) & (log_std >= np.log(float(limits.tiny)))
+    log_std = np.where(varies, log_std, 0.0)
+    most = -np.log(float(limits.tiny))
+    if (log_std > most).any():
+        raise ValueError(
+            f"Data that are standardized in {values.dtype} have a standard deviation of at most "
+            f"{np.exp(most):.2g}, got {np.exp(log_std.max()):.2g}: change their unit."
+        )
+    return np.ldexp(mean, exponent), log_std
+
+
 def _wide(x: tf.Tensor) -> tf.DType:
     return x.dtype if x.dtype.size >= 4 else tf.float32
 
 
-def _over_replicas(mean: tf.Tensor) -> tf.Tensor:
-    # Replicas have equal shares of a batch: the mean of their means is that of the batch.
+def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
+    """Returns the sum of a value over all replicas of a distribution strategy.
+
+    Their shares of a batch may differ, and one may have no rows at all.
+    """
     replica = tf.distribute.get_replica_context()
     if replica is None or replica.num_replicas_in_sync == 1:
-        return mean
-    total = replica.all_reduce(tf.distribute.ReduceOp.SUM, mean)
-    return total / replica.num_replicas_in_sync
+        return value
+    return replica.all_reduce(tf.distribute.ReduceOp.SUM, value)

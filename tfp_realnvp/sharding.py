@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.conditioners import GatedConv
+from tfp_realnvp.conditioners.keras_layers import normalizes_batches
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.flows.registry import is_sharded
@@ -125,7 +126,7 @@ def check_rows_are_apart(dist: Flow, takes: str) -> None:
     Raises:
         ValueError: the flow has statistics of whole batches.
     """
-    if running_moments(dist.bijector):
+    if running_moments(dist.bijector) or any(map(normalizes_batches, dist.keras_layers)):
         raise ValueError(
             f"{dist.name} normalizes by the statistics of whole batches: it takes {takes}."
         )

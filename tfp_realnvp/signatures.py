@@ -89,6 +89,8 @@ def signatures(
             context = Context(seed=seed, exact=True)
             return {"log_prob": log_prob_graph(dist, rows, context, labels)}
 
+        # Where there is no noise, nothing else reads the seed and its shape.
+        tf.raw_ops.Assert(condition=True, data=[seed])
         return over_rows("log_prob", likelihood, checked(data[name]), labels)
 
     def sample(num_samples, temperature, seed, labels=None):

@@ -9,6 +9,7 @@ from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import FactorOut
 from tfp_realnvp.bijectors.flatten import Flatten
+from tfp_realnvp.bijectors.foreign import Foreign
 from tfp_realnvp.bijectors.invert import Invert
 from tfp_realnvp.bijectors.invertible_conv import InvertibleConv
 from tfp_realnvp.bijectors.logit import Logit
@@ -48,6 +49,7 @@ __all__ = [
     "FactorOut",
     "Flatten",
     "FlowBijector",
+    "Foreign",
     "Halves",
     "Invert",
     "InvertibleConv",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from tfp_realnvp import arguments
@@ -65,9 +64,10 @@ class Autoregressive(FlowBijector):
             )
         outputs = event_shape[0] * self.transformer.parameters_per_element
         self.conditioner.prepare(outputs=outputs, scope=scope.child("conditioner"))
-        self.conditioner.build((None, *event_shape))
-        self.transformer.dtype_policy = keras.DTypePolicy(scope.dtype)
-        self.transformer.build((None, *event_shape))
+        self.transformer.prepare(scope)
+        for layer in (self.conditioner, self.transformer):
+            if not layer.built:
+                layer.build((None, *event_shape))
         self._track(self.conditioner)
         self._track(self.transformer)
 

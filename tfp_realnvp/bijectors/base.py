@@ -1,8 +1,7 @@
 """The base of all bijectors here: value and log-determinant in one evaluation.
 
 TFP asks a bijector for `_forward`, `_inverse` and a log-det apart, which runs a coupling's network
-twice per likelihood. `FlowBijector` asks for the two fused methods and derives the rest; TFP's
-cache is filled with the log-det at the same time as with the value.
+twice per likelihood. `FlowBijector` asks for the two fused methods; `bridge` derives the rest.
 """
 
 from __future__ import annotations
@@ -13,16 +12,14 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-import tensorflow_probability as tfp
-from tensorflow_probability.python.internal import cache_util
 
 from tfp_realnvp import arguments
+from tfp_realnvp.bijectors.bridge import Bridge, Shape
+from tfp_realnvp.checks import check_labels, labels_of_rows
 from tfp_realnvp.context import Context, Scope, described, serializable
 
-Shape = tuple[int, ...]
 
-
-class FlowBijector(tfp.bijectors.Bijector):
+class FlowBijector(Bridge):
     """A `tfb.Bijector` whose core is two fused methods.
 
     Subclasses implement `_forward_and_log_det(x, context)` and `_inverse_and_log_det(y, context)`
@@ -34,15 +31,14 @@ class FlowBijector(tfp.bijectors.Bijector):
     use. Its own Keras layers go through `_track`, so that both Keras and `tf.Module` see the very
     same variables.
 
+    Two bijectors are equal when they are of one class, configuration and place, and share their
+    variables: a bijector and its `copy`. TFP's cache and `tf.function` rely on it.
+
     Args:
         data_ndims: rank of the event on the data side.
         latent_ndims: rank of the event on the latent side; None for `data_ndims`.
         name: name of the bijector.
     """
-
-    _cache = cache_util.BijectorCacheWithGreedyAttrs(
-        forward_name="_forward_and_attributes", inverse_name="_inverse_and_attributes"
-    )
 
     def __init__(
         self, *, data_ndims: int, latent_ndims: int | None = None, name: str | None = None
@@ -51,7 +47,6 @@ class FlowBijector(tfp.bijectors.Bijector):
             forward_min_event_ndims=data_ndims if latent_ndims is None else latent_ndims,
             inverse_min_event_ndims=data_ndims,
             is_constant_jacobian=False,
-            parameters={},
             name=name or snake_case(type(self).__name__),
         )
         self._own_layers: list[keras.layers.Layer] = self._no_dependency([])
@@ -112,6 +107,8 @@ class FlowBijector(tfp.bijectors.Bijector):
                 f"{type(self).__name__} takes events of rank {self.inverse_min_event_ndims}, "
                 f"got shape {event_shape}."
             )
+        if self._built_for is not None and scope is not None:
+            self._scope.check_fits(scope, self.name)
         if self._built_for is None:
             self._scope = scope or self._scope
             with tf.init_scope():
@@ -158,6 +155,11 @@ class FlowBijector(tfp.bijectors.Bijector):
         return self._evaluate(self._inverse_and_log_det, y, context, latent=False)
 
     @property
+    def trainable_variables(self) -> tuple[tf.Variable, ...]:
+        """The variables that Keras trains: none of a layer with `trainable = False`."""
+        return tuple(v.value for layer in self.keras_layers for v in layer.trainable_variables)
+
+    @property
     def event_shape(self) -> Shape:
         """The event shape at the data side that this bijector was built for.
 
@@ -194,11 +196,20 @@ class FlowBijector(tfp.bijectors.Bijector):
         data = tf.convert_to_tensor(data)
         self.build(tuple(data.shape[1:]))
         if self.needs_data:
+            labels = self._labels_of_rows(labels, tf.shape(data)[:1])
             context = Context(noise="per_example", labels=labels)
             self._initialize(tf.cast(data, self._scope.dtype), context)
 
     def _initialize(self, y: tf.Tensor, context: Context) -> None:
         """Sets what depends on data from a batch at this bijector's data side."""
+
+    @property
+    def sees_labels(self) -> bool:
+        """Whether the labels of a class-conditional flow reach this bijector or a member."""
+        members = (b for b in self.submodules if isinstance(b, FlowBijector))
+        return any(getattr(layer, "num_classes", None) for layer in self._own_layers) or any(
+            member.sees_labels for member in members
+        )
 
     @property
     def keras_layers(self) -> tuple[keras.layers.Layer, ...]:
@@ -207,7 +218,7 @@ class FlowBijector(tfp.bijectors.Bijector):
         found = [layer for b in members if isinstance(b, FlowBijector) for layer in b._own_layers]
         return tuple(dict.fromkeys(found))
 
-    # The bridge.
+    # What is shared by all of them.
 
     def _track(self, layer: keras.layers.Layer) -> None:
         """Makes the variables of a built Keras layer this bijector's own.
@@ -235,14 +246,20 @@ class FlowBijector(tfp.bijectors.Bijector):
                 f"{tuple(value.shape)}."
             )
         value = tf.cast(value, self._scope.dtype)
+        batch, static_batch = tf.shape(value)[: tf.rank(value) - ndims], value.shape[:-ndims]
+        labels = self._labels_of_rows(context.labels, batch)
         if value.shape.rank == ndims + 1:
-            return method(tf.ensure_shape(value, (None, *expected)), context)
-        batch = tf.shape(value)[: tf.rank(value) - ndims]
-        if context.labels is not None:
-            labels = tf.broadcast_to(tf.convert_to_tensor(context.labels), batch)
-            context = context.replace(labels=tf.reshape(labels, [-1]))
-        result, log_det = method(tf.reshape(value, (-1, *expected)), context)
-        static_batch = value.shape[:-ndims]
+            rows = tf.ensure_shape(value, (None, *expected))
+        else:
+            rows = tf.reshape(value, (-1, *expected))
+        result, log_det = _of_any_count(
+            method,
+            rows,
+            context.replace(labels=labels),
+            convolves=self.inverse_min_event_ndims == 3,
+        )
+        if value.shape.rank == ndims + 1:
+            return result, log_det
         result_event = tuple(result.shape[1:])
         result = tf.reshape(result, tf.concat([batch, result_event], 0))
         result.set_shape(static_batch.concatenate(result_event))
@@ -250,62 +267,29 @@ class FlowBijector(tfp.bijectors.Bijector):
         log_det.set_shape(static_batch)
         return result, log_det
 
-    def _forward_and_attributes(self, x, **kwargs):
-        y, log_det = self.forward_and_log_det(x, Context.from_kwargs(kwargs))
-        return y, {"fldj": log_det, "ildj": -log_det}
-
-    def _inverse_and_attributes(self, y, **kwargs):
-        x, log_det = self.inverse_and_log_det(y, Context.from_kwargs(kwargs))
-        return x, {"ildj": log_det, "fldj": -log_det}
-
-    def _call_forward(self, x, name, **kwargs):
-        if not self.is_surjective:
-            return super()._call_forward(x, name, **kwargs)
-        with self._name_and_control_scope(name):
-            return self.forward_and_log_det(x, Context.from_kwargs(kwargs))[0]
-
-    # TFP asks for these two only when the log-det is not in the cache yet. Going through the cache
-    # keeps the value too, so that `inverse` afterwards runs nothing.
-
-    def _forward_log_det_jacobian(self, x, **kwargs):
-        # The output must be alive while its attributes are read: the cache holds it weakly.
-        output = self._cache.forward(x, **kwargs)
-        return self._cache.forward_attributes(x, **kwargs)["fldj"] if output is not None else None
-
-    def _inverse_log_det_jacobian(self, y, **kwargs):
-        output = self._cache.inverse(y, **kwargs)
-        return self._cache.inverse_attributes(y, **kwargs)["ildj"] if output is not None else None
-
-    def _forward_event_shape(self, input_shape):
-        if not input_shape.is_fully_defined():
-            return tf.TensorShape(self._built_for)
-        return tf.TensorShape(self._data_shape(tuple(input_shape)))
-
-    def _inverse_event_shape(self, output_shape):
-        if not output_shape.is_fully_defined():
-            return tf.TensorShape(None)
-        return tf.TensorShape(self._latent_shape(tuple(output_shape)))
-
-    def _forward_event_shape_tensor(self, input_shape):
-        return self._event_shape_tensor(self._data_shape, input_shape)
-
-    def _inverse_event_shape_tensor(self, output_shape):
-        return self._event_shape_tensor(self._latent_shape, output_shape)
-
-    def _event_shape_tensor(self, shape_fn, shape):
-        static = tf.get_static_value(shape)
-        if static is None:
-            raise ValueError(f"{self.name} needs a static event shape.")
-        return tf.constant(shape_fn(tuple(int(side) for side in static)), tf.int32)
-
-    @classmethod
-    def _parameter_properties(cls, dtype):
-        return {}
+    def _labels_of_rows(self, labels, batch):
+        check_labels(labels, self._scope.num_classes, name=self.name, needed=self.sees_labels)
+        return None if labels is None else labels_of_rows(labels, batch, name=self.name)
 
     def __repr__(self):
         return described(self, self.get_config())
 
     __str__ = __repr__
+
+
+def _of_any_count(method, rows: tf.Tensor, context: Context, *, convolves: bool):
+    """Returns `method(rows, context)`, of no rows as well: fused convolutions refuse these."""
+    if not convolves or rows.shape[0]:
+        return method(rows, context)
+    count = tf.shape(rows)[0]
+    missing = tf.cast(tf.equal(count, 0), tf.int32)
+
+    def filled(value):
+        return tf.concat([value, tf.zeros([missing, *value.shape[1:]], value.dtype)], 0)
+
+    labels = None if context.labels is None else filled(context.labels)
+    value, log_det = method(filled(rows), context.replace(labels=labels))
+    return value[:count], log_det[:count]
 
 
 def snake_case(name: str) -> str:

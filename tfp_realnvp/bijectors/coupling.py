@@ -11,7 +11,8 @@ from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.partitions import Partition
 from tfp_realnvp.bijectors.transformers import Affine, Transformer
-from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.conditioners.base import Conditioner, one_hot
+from tfp_realnvp.conditioners.keras_layers import built_output_shape
 from tfp_realnvp.context import Context, Scope
 
 
@@ -29,7 +30,8 @@ class Coupling(FlowBijector):
     Args:
         partition: which elements pass.
         conditioner: a `nvp.conditioners` layer, or any Keras layer that maps what it sees to
-            `transformer.parameters_per_element` blocks of channels.
+            `transformer.parameters_per_element` blocks of channels. A plain Keras layer gets the
+            labels of a class-conditional flow as one-hot channels behind what it sees.
         transformer: the element-wise map; None for `Affine()` with learned bounds.
         name: name of the bijector.
 
@@ -69,7 +71,6 @@ class Coupling(FlowBijector):
         changed = self.partition.changed_size(event_shape)
         outputs = changed * self.transformer.parameters_per_element
         inputs = self.partition.seen_size(event_shape) + scope.condition_channels
-        seen_shape = (None, *event_shape[:-1], inputs)
         if isinstance(self.conditioner, Conditioner):
             if self.conditioner.event_ndims not in (None, len(event_shape)):
                 raise ValueError(
@@ -77,18 +78,24 @@ class Coupling(FlowBijector):
                     f"{self.conditioner.event_ndims}, got shape {event_shape}."
                 )
             self.conditioner.prepare(outputs=outputs, scope=scope.child("conditioner"))
-        if not self.conditioner.built:
-            self.conditioner.build(seen_shape)
-        got = self.conditioner.compute_output_shape(seen_shape)
-        if tuple(got) != (None, *event_shape[:-1], outputs):
+        else:
+            inputs += scope.num_classes or 0
+        got = built_output_shape(self.conditioner, (None, *event_shape[:-1], inputs))
+        if got != (None, *event_shape[:-1], outputs):
             raise ValueError(
                 f"The conditioner of {scope.path} must give {outputs} channels for events of shape "
-                f"{event_shape}, but gives shape {tuple(got)}."
+                f"{event_shape}, but gives shape {got}."
             )
-        self.transformer.dtype_policy = keras.DTypePolicy(scope.dtype)
-        self.transformer.build((None, *event_shape[:-1], changed))
+        self.transformer.prepare(scope)
+        if not self.transformer.built:
+            self.transformer.build((None, *event_shape[:-1], changed))
         self._track(self.conditioner)
         self._track(self.transformer)
+
+    @property
+    def sees_labels(self) -> bool:
+        """See `FlowBijector.sees_labels`."""
+        return self._scope.num_classes is not None
 
     def _forward_and_log_det(self, x, context):
         return self._transform(x, context, self.transformer.forward)
@@ -98,10 +105,10 @@ class Coupling(FlowBijector):
 
     def _transform(self, value, context: Context, method):
         seen, changed = self.partition.split(value)
-        changed, log_det = method(changed, self.parameters(seen, context))
+        changed, log_det = method(changed, self.conditioned(seen, context))
         return self.partition.merge(value, changed), self.partition.total(log_det)
 
-    def parameters(self, seen: tf.Tensor, context: Context) -> tf.Tensor:
+    def conditioned(self, seen: tf.Tensor, context: Context) -> tf.Tensor:
         """Returns what the transformer gets: the conditioner's outputs for the part it sees.
 
         Args:
@@ -116,6 +123,13 @@ class Coupling(FlowBijector):
             seen = tf.concat([seen, context.condition], -1)
         if isinstance(self.conditioner, Conditioner):
             return self.conditioner.parameters(seen, context)
+        if self._scope.num_classes is not None:
+            classes = one_hot(context.labels, self._scope.num_classes, dtype, name=self.name)
+            middle = [1] * (seen.shape.rank - 2)
+            classes = tf.reshape(classes, [-1, *middle, classes.shape[-1]])
+            shape = tf.concat([tf.shape(seen)[:-1], [classes.shape[-1]]], 0)
+            seen = tf.concat([seen, tf.broadcast_to(classes, shape)], -1)
+        # Its own policy decides what it computes in.
         return tf.cast(self.conditioner(seen, training=context.training), dtype)
 
     def get_config(self) -> dict[str, Any]:

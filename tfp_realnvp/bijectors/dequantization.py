@@ -78,7 +78,8 @@ class Dequantization(FlowBijector):
             return tf.fill(tf.shape(y), tf.constant(0.5, y.dtype))
         path = self._scope.path
         if context.noise == "per_example":
-            return _per_example_noise(y, context.replace(seed=context.seed or (0, 0)), path)
+            seed = (0, 0) if context.seed is None else context.seed
+            return _per_example_noise(y, context.replace(seed=seed), path)
         return _fresh_noise(y, context, path)
 
     def get_config(self) -> dict[str, Any]:

@@ -10,8 +10,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.bijectors.composition import Composition, checked_members
+from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.flatten import Flatten
+from tfp_realnvp.bijectors.foreign import as_members
 from tfp_realnvp.context import Scope
 
 
@@ -38,9 +39,12 @@ class FactorOut(FlowBijector):
         (784,)
     """
 
+    #: The members of the rest are recomputed one by one.
+    recomputable = False
+
     def __init__(self, rest: Sequence[tfp.bijectors.Bijector], *, name: str | None = None):
         super().__init__(data_ndims=3, latent_ndims=1, name=name)
-        self.rest = Composition(end_flat(rest), name="rest")
+        self.rest = Composition(end_flat(rest, ndims=3), ndims=3, name="rest")
 
     @property
     def needs_data(self) -> bool:
@@ -87,13 +91,16 @@ class FactorOut(FlowBijector):
         return {"rest": list(self.rest.bijectors)}
 
 
-def end_flat(
-    bijectors: Sequence[tfp.bijectors.Bijector],
-) -> list[tfp.bijectors.Bijector]:
-    """Returns the list with a `Flatten` at its latent end where that is an image."""
-    bijectors = checked_members(bijectors)
-    ndims = bijectors[-1].forward_min_event_ndims if bijectors else 3
-    return bijectors if ndims == 1 else [*bijectors, Flatten()]
+def end_flat(bijectors: Sequence[tfp.bijectors.Bijector], *, ndims: int) -> list[FlowBijector]:
+    """Returns members with a `Flatten` at the latent end where that is an image.
+
+    Args:
+        bijectors: from data to latent.
+        ndims: rank of the event at the data end.
+    """
+    members = as_members(bijectors, ndims=ndims)
+    latent_ndims = members[-1].forward_min_event_ndims if members else ndims
+    return members if latent_ndims == 1 else [*members, Flatten()]
 
 
 def latent_sizes(composition: Composition) -> list[int]:

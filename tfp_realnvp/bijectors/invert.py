@@ -6,6 +6,7 @@ from typing import Any
 
 from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.bijectors.recomputation import is_recomputable
 from tfp_realnvp.context import Scope
 
 
@@ -41,6 +42,11 @@ class Invert(FlowBijector):
             name=name,
         )
         self.bijector = bijector
+
+    @property
+    def recomputable(self) -> bool:
+        """Whether the bijector is; see `recomputation.is_recomputable`."""
+        return is_recomputable(self.bijector)
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         latent = self.bijector.build(event_shape, scope)

@@ -13,6 +13,9 @@ from tfp_realnvp import allowance, arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.context import Scope, stable_hash
 
+# Below twice as many channels the entries of the triangular factors are trained as they are.
+UNSCALED_CHANNELS = 16
+
 
 class InvertibleConv(FlowBijector):
     r"""A linear map of the last axis (arXiv:1807.03039, section 3.2).
@@ -27,6 +30,11 @@ class InvertibleConv(FlowBijector):
 
     `W` starts as a random rotation drawn from (seed, path); `L`, `U` and `s` are trained. The
     signs of the diagonal are kept: without them `W` would not be what was factorized.
+
+    A step of Adam moves each entry of `L` and of `U` by the learning rate, and an element of `W y`
+    by up to `C` times that. So what is trained is `c` times the entries off the diagonal, with
+    `c = max(1, 2^floor(log2(C / 16)))`: a step changes `W y` by no more for 2,000 channels than
+    for 31. Files hold the entries themselves.
 
     Args:
         ndims: rank of the event, 3 for images and 1 for vectors.
@@ -68,8 +76,12 @@ class InvertibleConv(FlowBijector):
         return tf.gather(lower @ upper, self._factors.rows.value)
 
     def _inverse_and_log_det(self, y, context):
-        x = tf.einsum("...c,dc->...d", y, self.weight)
-        return x, self._log_det(y)
+        if y.shape.rank > 2:
+            return tf.einsum("...c,dc->...d", y, self.weight), self._log_det(y)
+        # Of vectors there are rarely as many as coordinates: W itself would cost more.
+        lower, upper = self._factors.triangles()
+        x = tf.linalg.matmul(tf.linalg.matmul(y, upper, transpose_b=True), lower, transpose_b=True)
+        return tf.gather(x, self._factors.rows.value, axis=-1), self._log_det(y)
 
     def _forward_and_log_det(self, x, context):
         # W^{-1} is solved for once, not for every pixel.
@@ -108,6 +120,8 @@ class _Factors(keras.layers.Layer):
         size = input_shape[-1]
         packed, order = (np.asarray(part) for part in tf.linalg.lu(tf.constant(self._matrix)))
         self._size = size
+        # A power of two, so that no digit changes on the way to a file and back.
+        self._step_scale = max(1.0, 2.0 ** math.floor(math.log2(size / UNSCALED_CHANNELS)))
         self._below = np.stack(np.tril_indices(size, -1), -1)
         self._above = np.stack(np.triu_indices(size, 1), -1)
         diagonal = np.diag(packed)
@@ -121,8 +135,8 @@ class _Factors(keras.layers.Layer):
                 dtype=dtype,
             )
 
-        self.lower = hold("lower", packed[tuple(self._below.T)])
-        self.upper = hold("upper", packed[tuple(self._above.T)])
+        self.lower = hold("lower", self._step_scale * packed[tuple(self._below.T)])
+        self.upper = hold("upper", self._step_scale * packed[tuple(self._above.T)])
         self.log_diagonal = hold("log_diagonal", np.log(np.abs(diagonal)))
         self.signs = hold("signs", np.sign(diagonal), trainable=False)
         self.rows = hold("rows", np.argsort(order), trainable=False, dtype="int32")
@@ -131,9 +145,23 @@ class _Factors(keras.layers.Layer):
     def triangles(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the unit lower triangular and the upper triangular factor."""
         shape = (self._size, self._size)
-        lower = tf.scatter_nd(self._below, self.lower.value, shape)
-        upper = tf.scatter_nd(self._above, self.upper.value, shape)
+        lower = tf.scatter_nd(self._below, self.lower.value / self._step_scale, shape)
+        upper = tf.scatter_nd(self._above, self.upper.value / self._step_scale, shape)
         diagonal = self.signs.value * tf.exp(self.log_diagonal.value)
         return tf.linalg.set_diag(lower, tf.ones_like(diagonal)), tf.linalg.set_diag(
             upper, diagonal
         )
+
+    def save_own_variables(self, store: Any) -> None:
+        """Stores the entries of the factors, whatever the scale at which they are trained."""
+        held: dict[str, Any] = {}
+        super().save_own_variables(held)
+        entries = {"0": self.lower / self._step_scale, "1": self.upper / self._step_scale}
+        for key, value in {**held, **entries}.items():
+            store[key] = value
+
+    def load_own_variables(self, store: Any) -> None:
+        """Takes what `save_own_variables` stored."""
+        super().load_own_variables(store)
+        for variable in (self.lower, self.upper):
+            variable.assign(variable * self._step_scale)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import arguments
-from tfp_realnvp.bijectors.base import FlowBijector
+from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.context import Scope
 
 
 class Logit(FlowBijector):
@@ -24,6 +26,9 @@ class Logit(FlowBijector):
     `alpha` is 1e-5 in the UvA tutorial; RealNVP's `0.05 + 0.9 p` is `alpha = 0.1`. Sampling may
     land up to `alpha/2` of the range outside the interval: the quantizer clips.
 
+    With `alpha = 0` the ends of the interval go to minus and plus infinity, and their density is 0.
+    Dequantized pixels reach both ends: behind a dequantizer alpha has to be above 0.
+
     Args:
         low: lower end of the interval.
         high: upper end, for images the number of levels.
@@ -32,7 +37,8 @@ class Logit(FlowBijector):
         name: name of the bijector.
 
     Raises:
-        ValueError: `low >= high`, or alpha out of range.
+        ValueError: an interval that is empty or not finite, or alpha out of range; at building, an
+            alpha that the flow's dtype takes for 0.
 
     Example:
         >>> from tfp_realnvp.bijectors import Logit
@@ -49,12 +55,17 @@ class Logit(FlowBijector):
         ndims: int = 3,
         name: str | None = None,
     ):
-        if not low < high:
-            raise ValueError(f"Logit needs low < high, got [{low}, {high}].")
-        if not 0 <= alpha < 1:
-            raise ValueError(f"Logit needs alpha in [0, 1), got {alpha}.")
         super().__init__(data_ndims=arguments.whole("Logit", "ndims", ndims), name=name)
-        self.low, self.high, self.alpha = low, high, alpha
+        self.low, self.high = arguments.interval("Logit", low, high)
+        self.alpha = arguments.real("Logit", "alpha", alpha, least=0, below=1)
+
+    def _build(self, event_shape: Shape, scope: Scope) -> None:
+        least = 2 * float(np.finfo(scope.dtype).tiny)
+        if 0 < self.alpha < least:
+            raise ValueError(
+                f"{scope.path} needs alpha to be 0 or at least {least:.2g}, the least number that "
+                f"{scope.dtype} halves without loss, got {self.alpha!r}."
+            )
 
     @property
     def _log_slope(self) -> float:

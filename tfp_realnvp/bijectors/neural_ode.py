@@ -58,6 +58,9 @@ class NeuralODE(FlowBijector):
         TensorShape([3, 2])
     """
 
+    #: A second run may draw another `e`, and would keep as many steps of the solver as the first.
+    recomputable = False
+
     def __init__(
         self,
         velocity: Velocity,
@@ -78,7 +81,8 @@ class NeuralODE(FlowBijector):
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         size = event_shape[0]
         self.velocity.prepare(outputs=size, scope=scope.child("velocity"))
-        self.velocity.build((None, size + 1))
+        if not self.velocity.built:
+            self.velocity.build((None, size + 1))
         self._track(self.velocity)
 
     def _forward_and_log_det(self, x, context):
@@ -116,7 +120,7 @@ class NeuralODE(FlowBijector):
         if context.noise == "fresh":
             noise = _fresh_noise(value, context, self._scope.path)
         else:
-            context = context.replace(seed=context.seed or (0, 0))
+            context = context.replace(seed=(0, 0) if context.seed is None else context.seed)
             noise = _fresh_noise(value[:1] * 0, context, self._scope.path)
         return tf.where(noise < 0.5, -tf.ones_like(noise), tf.ones_like(noise))
 

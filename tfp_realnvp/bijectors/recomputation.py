@@ -1,38 +1,65 @@
-"""Couplings whose backward pass recomputes activations instead of keeping them."""
+"""Members whose backward pass runs them again instead of keeping their activations."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
-from tfp_realnvp.bijectors.coupling import Coupling
+from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.context import Context
+from tfp_realnvp.moments import RunningMoments
 
 
-def is_recomputable(bijector: tfp.bijectors.Bijector) -> bool:
-    """Whether a second run of the bijector equals the first: a coupling without state."""
-    return (
-        isinstance(bijector, Coupling)
-        and isinstance(bijector.conditioner, Conditioner)
-        and not bijector.conditioner.non_trainable_variables
-    )
+def is_recomputable(bijector: Any) -> bool:
+    """Whether a second run of the bijector on the same input can be made equal to the first.
+
+    A class whose second run is another, because it draws noise, says so by `recomputable = False`;
+    so do those that hold a composition, whose members are recomputed one by one. Of conditioners
+    from elsewhere nothing is known.
+    """
+    if not isinstance(bijector, FlowBijector) or bijector.is_surjective:
+        return False
+    conditioner = getattr(bijector, "conditioner", None)
+    if conditioner is not None:
+        moments = getattr(conditioner, "moments", ())
+        replayed = [id(v) for running in moments for v in (running.mean, running.variance)]
+        states = [id(v) for v in conditioner.non_trainable_variables]
+        if not isinstance(conditioner, Conditioner) or set(states) > set(replayed):
+            return False
+    return getattr(bijector, "recomputable", True)
+
+
+def check_recomputation(bijector: FlowBijector, *, name: str) -> None:
+    """Checks that there is something to recompute in a built flow.
+
+    Raises:
+        ValueError: no member with weights can be run again.
+    """
+    trained = [b for b in bijector.submodules if getattr(b, "_own_layers", ())]
+    if not any(is_recomputable(b) and b.trainable_variables for b in trained):
+        kinds = sorted({type(b).__name__ for b in trained})
+        raise ValueError(
+            f"{name} has nothing to recompute in its backward pass: recompute=True is for flows "
+            f"with couplings and other members that can be run again, got {kinds}."
+        )
 
 
 def inverse_recomputing(
-    couplings: Sequence[Coupling], y: tf.Tensor, context: Context
+    members: Sequence[FlowBijector], y: tf.Tensor, context: Context
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Walks couplings from data to latent and keeps only the result for the backward pass.
+    """Walks members from data to latent and keeps only what goes into each for the backward pass.
 
-    The backward pass inverts each coupling from its output and differentiates it alone, so that
-    the activations of one conditioner are alive at a time (arXiv:1707.04585). It costs one more
-    run of each conditioner. Gradients are those of the plain walk, up to the rounding of the
-    inversion.
+    The backward pass runs each member again from its input and differentiates it alone, so that
+    the activations of one conditioner are alive at a time (arXiv:1604.06174). It costs one more run
+    of each. Running statistics of batches move once, and the second run takes them as the first
+    found them: gradients are those of the plain walk.
 
     Args:
-        couplings: members from data to latent; see `is_recomputable`.
+        members: members from data to latent; see `is_recomputable`.
         y: data `[N, *event]`.
         context: the per-call context; its condition gets gradients too.
 
@@ -47,27 +74,38 @@ def inverse_recomputing(
     @tf.custom_gradient
     def walk(value, *condition):
         total = tf.zeros(tf.shape(value)[:1], value.dtype)
-        for coupling in couplings:
-            value, log_det = coupling._inverse_and_log_det(value, within(condition))
+        inputs, statistics = [], []
+        for member in members:
+            inputs.append(value)
+            statistics.append([running.snapshot() for running in _moments(member)])
+            value, log_det = member._inverse_and_log_det(value, within(condition))
             total += log_det
-        latent = value
 
         def gradient(d_value, d_log_det, variables=()):
-            d_variables = [tf.zeros_like(v) for v in variables]
+            d_variables: list[Any] = [None] * len(variables)
             d_condition = [tf.zeros_like(c) for c in condition]
-            value, done = latent, [d_value, d_log_det]
-            for coupling in reversed(couplings):
-                # A coupling waits for all gradients of the one before: left to the scheduler, the
-                # activations of several would be alive at once.
-                with tf.control_dependencies(done):
-                    value = tf.identity(value)
-                own = {v.ref() for v in coupling.trainable_variables}
+            done = [d_value, d_log_det]
+            for member, value, before in zip(
+                reversed(members), reversed(inputs), reversed(statistics), strict=True
+            ):
+                own = {v.ref() for v in member.trainable_variables}
                 at = [i for i, v in enumerate(variables) if v.ref() in own]
-                own_variables = [variables[i] for i in at]
-                value, (d_value, *rest) = _step_back(
-                    coupling, value, within, condition, own_variables, [d_value, d_log_det]
+                sources = [_after(done, value), *condition, *(variables[i] for i in at)]
+                with (
+                    tf.GradientTape(watch_accessed_variables=False) as tape,
+                    _replayed(_moments(member), before),
+                ):
+                    tape.watch(sources)
+                    outputs = member._inverse_and_log_det(
+                        sources[0], within(sources[1 : 1 + len(condition)])
+                    )
+                done = tape.gradient(
+                    outputs,
+                    sources,
+                    output_gradients=[d_value, d_log_det],
+                    unconnected_gradients=tf.UnconnectedGradients.ZERO,
                 )
-                done = [d_value, *rest]
+                d_value, *rest = done
                 d_condition = [
                     a + b for a, b in zip(d_condition, rest[: len(condition)], strict=True)
                 ]
@@ -80,27 +118,32 @@ def inverse_recomputing(
     return walk(y, *conditions)
 
 
-def _step_back(coupling, latent, within, condition, variables, upstream):
-    """Returns a coupling's input, from its output, and the gradients to it and to what it reads.
+def _after(gradients: Sequence[tf.Tensor], value: tf.Tensor) -> tf.Tensor:
+    """Returns a value that is there only when gradients are.
 
-    The conditioner runs once: it sees the part that the coupling leaves as it is, which is the same
-    before and after.
+    A member waits for all gradients of the one behind it: left to the scheduler, the activations of
+    several would be alive at once.
     """
-    partition, transformer = coupling.partition, coupling.transformer
-    with tf.GradientTape(watch_accessed_variables=False) as tape:
-        tape.watch([latent, *condition, *variables])
-        seen, changed = partition.split(latent)
-        parameters = coupling.parameters(seen, within(condition))
-        with tape.stop_recording():
-            value = partition.merge(latent, transformer.forward(changed, parameters)[0])
-        tape.watch(value)
-        changed, log_det = transformer.inverse(partition.split(value)[1], parameters)
-        outputs = partition.merge(value, changed), partition.total(log_det)
-    # The latent stands for the value in what the conditioner sees.
-    through_seen, through_changed, *rest = tape.gradient(
-        outputs,
-        [latent, value, *condition, *variables],
-        output_gradients=upstream,
-        unconnected_gradients=tf.UnconnectedGradients.ZERO,
-    )
-    return value, [through_seen + through_changed, *rest]
+    with tf.control_dependencies(gradients):
+        value = tf.identity(value)
+    if tf.executing_eagerly():
+        return value
+    # XLA knows of data alone, and would take the second run for the first.
+    first = tf.reshape(gradients[0], [-1])[:1]
+    return value + tf.reduce_sum(tf.cast(tf.math.is_nan(first), value.dtype))
+
+
+def _moments(member: FlowBijector) -> list[RunningMoments]:
+    return [running for layer in member.keras_layers for running in getattr(layer, "moments", ())]
+
+
+@contextlib.contextmanager
+def _replayed(moments: Sequence[RunningMoments], before: Sequence[Any]) -> Iterator[None]:
+    """Has running moments be what they were before the first run, and stay what they are."""
+    for running, snapshot in zip(moments, before, strict=True):
+        running.replayed = snapshot
+    try:
+        yield
+    finally:
+        for running in moments:
+            running.replayed = None

@@ -28,7 +28,7 @@ class Rescale(FlowBijector):
         name: name of the bijector.
 
     Raises:
-        ValueError: `low >= high`.
+        ValueError: an interval that is empty or not finite.
 
     Example:
         >>> from tfp_realnvp.bijectors import Rescale
@@ -39,10 +39,8 @@ class Rescale(FlowBijector):
     def __init__(
         self, *, low: float = 0.0, high: float = 1.0, ndims: int = 3, name: str | None = None
     ):
-        if not low < high:
-            raise ValueError(f"Rescale needs low < high, got [{low}, {high}].")
         super().__init__(data_ndims=arguments.whole("Rescale", "ndims", ndims), name=name)
-        self.low, self.high = low, high
+        self.low, self.high = arguments.interval("Rescale", low, high)
 
     def _inverse_and_log_det(self, y, context):
         x = (y - self.low) * (1.0 / (self.high - self.low)) - 0.5

@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 
 from tfp_realnvp import arguments
-from tfp_realnvp.context import described, serializable
+from tfp_realnvp.context import Scope, described, serializable
 
 
 class Transformer(keras.layers.Layer, abc.ABC):
@@ -28,6 +28,10 @@ class Transformer(keras.layers.Layer, abc.ABC):
 
     def get_build_config(self) -> None:
         """Tells Keras to leave building to the coupling."""
+
+    def prepare(self, scope: Scope) -> None:
+        """Takes the flow's dtype; call before `build`."""
+        self.dtype_policy = keras.DTypePolicy(scope.dtype)
 
     @abc.abstractmethod
     def forward(self, x: tf.Tensor, parameters: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

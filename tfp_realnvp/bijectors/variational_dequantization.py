@@ -7,6 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import Shape
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.coupling import Coupling
@@ -31,7 +32,7 @@ class VariationalDequantization(Dequantization):
     Args:
         couplings: the noise flow; run in the couplings' inverse direction, from `e` to `u`.
         levels: number of integer levels.
-        alpha: shrinkage of the base noise before its logit.
+        alpha: shrinkage of the base noise before its logit, in `(0, 1)`.
         name: name of the bijector.
 
     Raises:
@@ -47,8 +48,9 @@ class VariationalDequantization(Dequantization):
         name: str | None = None,
     ):
         super().__init__(levels=levels, name=name)
+        # At 0 the logit of base noise, which may be 0 itself, would be infinite.
+        self.alpha = arguments.real("VariationalDequantization", "alpha", alpha, above=0, below=1)
         self.noise_flow = Composition(couplings, name="noise_flow")
-        self.alpha = alpha
         self._to_reals = Logit(alpha=alpha, name="noise_logit")
         self._to_unit = Logit(alpha=0.0, name="noise_sigmoid")
 

@@ -96,7 +96,10 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         if "seed" in config:
             seed = stable_hash(f"{self._scope_seed}/{self._scope_path}/{name}")
             made = type(made).from_config({**config, "seed": seed})
-        return self.add_weight(shape=shape, initializer=made, name=name.replace("/", "."), **kwargs)
+        # The conditioner casts by itself: a model around it does not say what it computes in.
+        return self.add_weight(
+            shape=shape, initializer=made, name=name.replace("/", "."), autocast=False, **kwargs
+        )
 
     @abc.abstractmethod
     def run(self, inputs: tf.Tensor, classes: tf.Tensor | None, context: Context) -> tf.Tensor:
@@ -130,9 +133,7 @@ class Conditioner(keras.layers.Layer, abc.ABC):
     def _classes(self, labels, dtype):
         if self.num_classes is None:
             return None
-        if labels is None:
-            raise ValueError(f"{self._scope_path} needs labels of {self.num_classes} classes.")
-        return tf.one_hot(tf.cast(labels, tf.int32), self.num_classes, dtype=dtype)
+        return one_hot(labels, self.num_classes, dtype, name=self._scope_path)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -140,3 +141,14 @@ class Conditioner(keras.layers.Layer, abc.ABC):
 
     def __repr__(self):
         return described(self, self.get_config())
+
+
+def one_hot(labels: Any, num_classes: int, dtype: tf.DType, *, name: str) -> tf.Tensor:
+    """Returns labels `[N]` as `[N, num_classes]`.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if labels is None:
+        raise ValueError(f"{name} needs labels of {num_classes} classes.")
+    return tf.one_hot(tf.cast(labels, tf.int32), num_classes, dtype=dtype)

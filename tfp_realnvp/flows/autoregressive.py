@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from tfp_realnvp.bijectors import Affine, Autoregressive, Invert, Permutation, Standardize
 from tfp_realnvp.conditioners import MADE
-from tfp_realnvp.flows.registry import register, require_vector
+from tfp_realnvp.flows.registry import register, require_dimensions
 
 LOG_SCALE_BOUND = 2.0
 
 
-@register("maf")
+@register("maf", ndims=1)
 def maf(event_shape, *, layers: int = 8, widths: Sequence[int] = (128, 128)) -> list:
     """Affine autoregressive layers, the order reversed between them; sampling takes D passes."""
-    require_vector("maf", event_shape)
+    require_dimensions("maf", event_shape, least=2)
     return [
         Standardize(),
         *(
@@ -25,10 +25,10 @@ def maf(event_shape, *, layers: int = 8, widths: Sequence[int] = (128, 128)) -> 
     ]
 
 
-@register("iaf")
+@register("iaf", ndims=1)
 def iaf(event_shape, *, layers: int = 8, widths: Sequence[int] = (128, 128)) -> list:
     """The same layers inverted: sampling takes one pass, the density of given data D."""
-    require_vector("iaf", event_shape)
+    require_dimensions("iaf", event_shape, least=2)
     return [
         Standardize(),
         *(

@@ -5,11 +5,11 @@ from __future__ import annotations
 from tfp_realnvp.bijectors import Channels, Checkerboard, Logit, MixtureLogistic, Squeeze
 from tfp_realnvp.conditioners import GatedConv
 from tfp_realnvp.flows.coupling_run import coupling_run
-from tfp_realnvp.flows.registry import register, require_image
+from tfp_realnvp.flows.registry import register, require_sides
 from tfp_realnvp.flows.uva import ALPHA, variational_dequantization
 
 
-@register("flowpp", sharded=True)
+@register("flowpp", ndims=3, sharded=True)
 def flowpp(
     event_shape,
     *,
@@ -25,7 +25,7 @@ def flowpp(
     `blocks` of the networks (the paper's are 96 and 10, with attention), `components` of the
     mixtures (the paper takes 32).
     """
-    require_image("flowpp", event_shape, divisor=2)
+    require_sides("flowpp", event_shape, divisor=2)
 
     def run(partition, count):
         return coupling_run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors import (
     ActNorm,
     Affine,
@@ -17,13 +18,31 @@ from tfp_realnvp.bijectors import (
     Standardize,
 )
 from tfp_realnvp.conditioners import MLP, GlowConv
-from tfp_realnvp.flows.registry import register, require_image, require_vector
+from tfp_realnvp.flows.registry import register, require_dimensions, require_sides
 
 MOST_SCALES = 3
 
 
-@register("glow")
-def glow(
+@register("glow", ndims=1)
+def glow_of_vectors(event_shape, *, steps: int = 8, width: int = 128) -> list:
+    """Steps of ActNorm, invertible linear map and coupling.
+
+    Options: number of `steps`, `width` of the MLPs' two layers.
+    """
+    require_dimensions("glow", event_shape, least=2)
+
+    def step() -> list:
+        return [
+            ActNorm(ndims=1),
+            InvertibleConv(ndims=1),
+            Coupling(Halves(), MLP(widths=(width, width)), transformer=Affine(shift="after")),
+        ]
+
+    return [Standardize(), *(b for _ in range(steps) for b in step())]
+
+
+@register("glow", ndims=3)
+def glow_of_images(
     event_shape,
     *,
     levels: int,
@@ -33,19 +52,18 @@ def glow(
     learned_prior: bool = True,
     alpha: float | None = None,
 ) -> list:
-    """Steps of ActNorm, invertible convolution and coupling; for images at several scales.
+    """Steps of ActNorm, invertible convolution and coupling, at several scales.
 
-    Options: `scales` (images; None: as many as the sides can be halved, up to 3), `steps` at each
-    scale, `width` of the networks (the paper's are 32 and 512), `learned_prior` (images): whether
-    what leaves at a scale is first brought to the base, given what stays, and `alpha` (images) of
-    a logit before all; None for none, as in the paper. For images with large flat parts, such as
-    digits, 1e-5 trains far faster.
+    Options: `scales` (None: as many as the sides can be halved, up to 3), `steps` at each scale,
+    `width` of the networks (the paper's are 32 and 512), `learned_prior`: whether what leaves at a
+    scale is first brought to the base, given what stays, and `alpha` of a logit before all, in
+    (0, 1); None for none, as in the paper. For images with large flat parts, such as digits, 1e-5
+    trains far faster.
     """
-    if len(event_shape) == 1:
-        return _of_vectors(event_shape, steps, width)
-    require_image("glow", event_shape)
+    if alpha is not None:
+        arguments.real("glow", "alpha", alpha, above=0, below=1)
     scales = scales or _halvings(event_shape)
-    require_image("glow", event_shape, divisor=2**scales)
+    require_sides("glow", event_shape, divisor=2**scales)
 
     def step() -> list:
         return [ActNorm(), InvertibleConv(), Coupling(ChannelHalves(), GlowConv(width=width))]
@@ -60,19 +78,6 @@ def glow(
 
     unbounded = Rescale(high=levels) if alpha is None else Logit(high=levels, alpha=alpha)
     return [Dequantization(levels=levels), unbounded, *scale(0)]
-
-
-def _of_vectors(event_shape, steps: int, width: int) -> list:
-    require_vector("glow", event_shape)
-
-    def step() -> list:
-        return [
-            ActNorm(ndims=1),
-            InvertibleConv(ndims=1),
-            Coupling(Halves(), MLP(widths=(width, width)), transformer=Affine(shift="after")),
-        ]
-
-    return [Standardize(), *(b for _ in range(steps) for b in step())]
 
 
 def _halvings(event_shape) -> int:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors import Checkerboard, Coupling, Dequantization, Logit, TanhAffine
 from tfp_realnvp.conditioners import ResNet
 from tfp_realnvp.flows.multiscale import realnvp_scales
-from tfp_realnvp.flows.registry import register, require_image
+from tfp_realnvp.flows.registry import register, require_sides
 
 
-@register("lecture_realnvp")
+@register("lecture_realnvp", ndims=3)
 def lecture_realnvp(
     event_shape,
     *,
@@ -27,7 +28,8 @@ def lecture_realnvp(
     and the `alpha` of the logit: 0.1 is the lecture's, which keeps 0.05 free at both ends; for
     images with large flat parts, such as digits, 1e-5 trains far faster.
     """
-    require_image("lecture_realnvp", event_shape, divisor=2 ** (scales - 1))
+    arguments.real("lecture_realnvp", "alpha", alpha, above=0, below=1)
+    require_sides("lecture_realnvp", event_shape, divisor=2 ** (scales - 1))
 
     def step(partition, width):
         network = ResNet(

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from tfp_realnvp.bijectors import NeuralODE, Standardize
 from tfp_realnvp.conditioners import Velocity
-from tfp_realnvp.flows.registry import register, require_vector
+from tfp_realnvp.flows.registry import register
 
 
-@register("neural_ode")
+@register("neural_ode", ndims=1)
 def neural_ode(
     event_shape,
     *,
@@ -19,7 +19,6 @@ def neural_ode(
     max_steps: int = 500,
 ) -> list:
     """One velocity field from latent to data."""
-    require_vector("neural_ode", event_shape, least=1)
     return [
         Standardize(),
         NeuralODE(

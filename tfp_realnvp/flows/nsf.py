@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors import (
     Alternating,
     Channels,
@@ -18,33 +19,41 @@ from tfp_realnvp.bijectors import (
 )
 from tfp_realnvp.conditioners import MLP, GatedConv
 from tfp_realnvp.flows.coupling_run import coupling_run
-from tfp_realnvp.flows.registry import register, require_image, require_vector
+from tfp_realnvp.flows.registry import register, require_dimensions, require_sides
 
 # Standardized vectors hardly leave the splines' interval, and are not changed outside.
 BOUND = 4.0
 
 
-@register("nsf")
-def nsf(
-    event_shape,
-    *,
-    levels: int,
-    couplings: int = 8,
-    hidden: Sequence[int] = (128, 128),
-    widths: tuple[int, int, int] = (32, 48, 64),
-    alpha: float = 0.05,
-) -> list:
-    """Spline couplings: `couplings` with MLPs for vectors, three scales of `widths` for images.
+@register("nsf", ndims=1)
+def nsf_of_vectors(event_shape, *, couplings: int = 8, hidden: Sequence[int] = (128, 128)) -> list:
+    """Spline couplings with MLPs; even and odd coordinates take turns.
 
-    Options for vectors: number of `couplings`, `hidden` widths of the MLPs. For images: `widths` of
-    the networks at the three scales, and the `alpha` of the logit before them; for images with
-    large flat parts, such as digits, 1e-5 trains far faster.
+    Options: number of `couplings`, `hidden` widths of the MLPs.
     """
-    if len(event_shape) == 1:
-        return spline_flow_of_vectors(event_shape, couplings=couplings, hidden=hidden)
-    require_image("nsf", event_shape, divisor=4)
-    if not 0 < alpha < 1:
-        raise ValueError(f"nsf needs alpha in (0, 1), got {alpha}.")
+    require_dimensions("nsf", event_shape, least=2)
+    return [
+        Standardize(),
+        *coupling_run(
+            Alternating,
+            couplings,
+            lambda: MLP(widths=hidden),
+            lambda: RationalQuadraticSpline(bound=BOUND),
+        ),
+    ]
+
+
+@register("nsf", ndims=3)
+def nsf_of_images(
+    event_shape, *, levels: int, widths: tuple[int, int, int] = (32, 48, 64), alpha: float = 0.05
+) -> list:
+    """Spline couplings at three scales.
+
+    Options: `widths` of the networks at the scales, and the `alpha` of the logit before them, in
+    (0, 1); for images with large flat parts, such as digits, 1e-5 trains far faster.
+    """
+    arguments.real("nsf", "alpha", alpha, above=0, below=1)
+    require_sides("nsf", event_shape, divisor=4)
     # The splines' interval has room for the logit of every pixel.
     bound = float(math.ceil(math.log((2 - alpha) / alpha)))
 
@@ -61,17 +70,3 @@ def nsf(
             [Squeeze(), *coupling_run(Channels, 4, lambda: GatedConv(width=widths[2]), spline)]
         ),
     ]
-
-
-def spline_flow_of_vectors(event_shape, *, couplings: int, hidden: Sequence[int]) -> list:
-    """Even and odd coordinates take turns."""
-    require_vector("nsf", event_shape)
-    return [
-        Standardize(),
-        *coupling_run(Alternating, couplings, lambda: MLP(widths=hidden), spline_of_vectors),
-    ]
-
-
-def spline_of_vectors() -> RationalQuadraticSpline:
-    """A spline of a coordinate."""
-    return RationalQuadraticSpline(bound=BOUND)

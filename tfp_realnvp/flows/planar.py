@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from tfp_realnvp.bijectors import Planar, Standardize
-from tfp_realnvp.flows.registry import register, require_vector
+from tfp_realnvp.flows.registry import register
 
 
-@register("planar")
+@register("planar", ndims=1)
 def planar(event_shape, *, layers: int = 16) -> list:
     """Planar layers, from latent to data as in the paper."""
-    require_vector("planar", event_shape, least=1)
     return [Standardize(), *(Planar() for _ in range(layers))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors import (
     Affine,
     Alternating,
@@ -18,19 +19,37 @@ from tfp_realnvp.bijectors import (
 from tfp_realnvp.conditioners import MLP, ResNet
 from tfp_realnvp.flows.coupling_run import coupling_run
 from tfp_realnvp.flows.multiscale import realnvp_scales
-from tfp_realnvp.flows.registry import register, require_image, require_vector
+from tfp_realnvp.flows.registry import register, require_dimensions, require_sides
 
 LOG_SCALE_BOUND = 2.0
 PENALTIES = ("gains", "scale", "none")
 
 
-@register("realnvp")
-def realnvp(
+@register("realnvp", ndims=1)
+def realnvp_of_vectors(
+    event_shape, *, couplings: int = 8, widths: Sequence[int] = (128, 128)
+) -> list:
+    """Affine couplings with MLPs that take turns.
+
+    Options: number of `couplings`, `widths` of the MLPs.
+    """
+    require_dimensions("realnvp", event_shape, least=2)
+    return [
+        Standardize(),
+        *coupling_run(
+            Alternating,
+            couplings,
+            lambda: MLP(widths=widths),
+            lambda: Affine(bound=LOG_SCALE_BOUND, shift="after"),
+        ),
+    ]
+
+
+@register("realnvp", ndims=3)
+def realnvp_of_images(
     event_shape,
     *,
     levels: int,
-    couplings: int = 8,
-    widths: Sequence[int] = (128, 128),
     scales: int | None = None,
     width: int = 32,
     blocks: int = 4,
@@ -40,24 +59,22 @@ def realnvp(
     l2: float = 5e-5,
     alpha: float = 0.1,
 ) -> list:
-    """Vectors: affine couplings with MLPs that take turns; images: the paper's architecture.
+    """The paper's architecture.
 
-    Options for vectors: number of `couplings`, `widths` of the MLPs. For images: number of
-    `scales` (None: 2 up to 32 pixels a side, above that down to 4 pixels), `width` and `blocks`
-    of the first scale's networks (the paper takes 32 and 4 for 32x32 images, 64 and 8 for
-    CIFAR-10), `normalization` in them (`"batch"`, `"instance"` or `"none"`), `momentum` of the
-    running statistics on the path, what the L2 `penalty` of factor `l2` is on: the weight-norm
-    `"gains"` (the paper), the `"scale"` of the tanh, or `"none"`, and the `alpha` of the logit:
-    0.1 is the paper's `logit(0.05 + 0.9 x / 256)`; for images with large flat parts, such as
-    digits, 1e-5 trains far faster.
+    Options: number of `scales` (None: 2 up to 32 pixels a side, above that down to 4 pixels),
+    `width` and `blocks` of the first scale's networks (the paper takes 32 and 4 for 32x32 images,
+    64 and 8 for CIFAR-10), `normalization` in them (`"batch"`, `"instance"` or `"none"`),
+    `momentum` of the running statistics on the path, what the L2 `penalty` of factor `l2` is on:
+    the weight-norm `"gains"` (the paper), the `"scale"` of the tanh, or `"none"`, and the `alpha`
+    of the logit, in (0, 1): 0.1 is the paper's `logit(0.05 + 0.9 x / 256)`; for images with large
+    flat parts, such as digits, 1e-5 trains far faster.
     """
-    if len(event_shape) == 1:
-        return _of_vectors(event_shape, couplings, widths)
     if penalty not in PENALTIES:
         raise ValueError(f"Unknown penalty {penalty!r}; there are {PENALTIES}.")
-    require_image("realnvp", event_shape)
+    arguments.real("realnvp", "l2", l2, least=0)
+    arguments.real("realnvp", "alpha", alpha, above=0, below=1)
     scales = scales or _scales(event_shape)
-    require_image("realnvp", event_shape, divisor=2 ** (scales - 1))
+    require_sides("realnvp", event_shape, divisor=2 ** (scales - 1))
 
     def step(partition, width):
         network = ResNet(
@@ -74,19 +91,6 @@ def realnvp(
         Dequantization(levels=levels),
         Logit(high=levels, alpha=alpha),
         *realnvp_scales(step, scales=scales, width=width),
-    ]
-
-
-def _of_vectors(event_shape, couplings, widths) -> list:
-    require_vector("realnvp", event_shape)
-    return [
-        Standardize(),
-        *coupling_run(
-            Alternating,
-            couplings,
-            lambda: MLP(widths=widths),
-            lambda: Affine(bound=LOG_SCALE_BOUND, shift="after"),
-        ),
     ]
 
 

@@ -13,30 +13,63 @@ from tfp_realnvp.distribution import Flow
 
 Definition = Callable[..., list]
 
-_DEFINITIONS: dict[str, Definition] = {}
+#: What events of a rank are called, and what their shape looks like.
+RANKS = {1: ("vectors", "(D,)"), 3: ("images", "(H, W, C)")}
+
+# By name, and there by the rank of the events; None for any.
+_DEFINITIONS: dict[str, dict[int | None, Definition]] = {}
 _SHARDED: set[str] = set()
 
 
-def register(name: str, *, sharded: bool = False) -> Callable[[Definition], Definition]:
+def register(
+    name: str, *, ndims: int | None = None, sharded: bool = False
+) -> Callable[[Definition], Definition]:
     """Returns a decorator that makes a definition a named flow.
 
     A definition takes the event shape, `levels` by keyword if the data are images, and its
     options by keyword, and returns a list of bijectors from data to latent. Options are checked by
-    their annotations, before the definition sees them: see `arguments.annotated`.
+    their annotations, before the definition sees them: see `arguments.annotated`. A flow of both
+    vectors and images has a definition for each, whose options are its own.
 
     Args:
         name: name of the flow.
+        ndims: rank of the events that the definition is for, 1 for vectors and 3 for images; None
+            for all, which the definition then tells apart itself.
         sharded: whether `scripts/train.py` works on a shard of the batch on each core unless told
             otherwise; see `nvp.use_shards`.
 
     Raises:
-        ValueError: the name is taken.
+        TypeError: the name is no text, or `sharded` no flag.
+        ValueError: the name is taken or none that TensorFlow takes, `ndims` is another number, or
+            a definition has an option that is an argument of `build`.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> @nvp.flows.register("linear", ndims=1)  # doctest: +SKIP
+        ... def linear(event_shape, *, layers: int = 2) -> list:
+        ...     return [nvp.bijectors.InvertibleConv(ndims=1) for _ in range(layers)]
+        >>> dist = nvp.flows.build("linear", (3,), layers=1)  # doctest: +SKIP
     """
+    arguments.scope_name("register", name)
+    arguments.instance("register", "sharded", sharded, bool)
+    if ndims is not None and (isinstance(ndims, bool) or ndims not in RANKS):
+        raise ValueError(
+            f"A flow is of events of rank {' or '.join(map(str, RANKS))}, or None for any, got "
+            f"ndims={ndims!r}."
+        )
 
     def decorate(definition: Definition) -> Definition:
-        if name in _DEFINITIONS and _DEFINITIONS[name] is not definition:
+        known = _DEFINITIONS.get(name, {})
+        # One for any rank would be in the way of the others.
+        taken = ndims in known or (bool(known) and None in (ndims, *known))
+        if taken and known.get(ndims) is not definition:
             raise ValueError(f"A flow named {name!r} is registered already.")
-        _DEFINITIONS[name] = definition
+        if reserved := sorted(set(_options(definition)) & _RESERVED):
+            raise ValueError(
+                f"{name} cannot have the options {', '.join(reserved)}: they are arguments of "
+                "flows.build."
+            )
+        _DEFINITIONS.setdefault(name, {})[ndims] = definition
         if sharded:
             _SHARDED.add(name)
         return definition
@@ -60,20 +93,33 @@ def is_sharded(name: str) -> bool:
     return name in _SHARDED
 
 
-def options(name: str) -> dict[str, Any]:
+def options(name: str, event_shape: Sequence[int] | None = None) -> dict[str, Any]:
     """Returns the options of a named flow with their defaults.
 
+    Args:
+        name: one of `names()`.
+        event_shape: `(H, W, C)` or `(D,)` for the options that a flow has there; None for all,
+            those of vectors first.
+
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or a shape that the flow does not take.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> nvp.flows.options("realnvp", (2,))
+        {'couplings': 8, 'widths': (128, 128)}
     """
-    parameters = inspect.signature(_definition(name)).parameters.values()
-    return {
-        p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY and p.name != "levels"
-    }
+    if event_shape is not None:
+        return _options(_definition(name, arguments.event_shape(event_shape)))
+    found: dict[str, Any] = {}
+    for _, definition in sorted(_definitions(name).items(), key=str):
+        found |= {key: default for key, default in _options(definition).items() if key not in found}
+    return found
 
 
 def build(
-    name: str,
+    flow: str,
+    /,
     event_shape: Sequence[int],
     *,
     seed: int = 0,
@@ -82,45 +128,52 @@ def build(
     num_classes: int | None = None,
     conditioner_dtype: str | None = None,
     recompute: bool = False,
+    name: str | None = None,
     **options: Any,
 ) -> Flow:
     """Builds a named flow.
 
     Args:
-        name: one of `names()`.
+        flow: one of `names()`.
         event_shape: `(H, W, C)` for images, `(D,)` for vectors.
         seed: seed of the initial values.
         dtype: dtype of the flow's arithmetic, `"float32"` or `"float64"`.
-        levels: number of integer levels of images; vectors ignore it.
+        levels: number of integer levels of images, at least 2; vectors have none.
         num_classes: makes the flow conditional on this many classes.
         conditioner_dtype: Keras dtype policy of the conditioners, such as `"mixed_bfloat16"`.
         recompute: saves memory in training; see `nvp.Flow`.
-        **options: options of that flow; see `options(name)`.
+        name: name of the distribution, such as in a joint one of two flows; None for the flow's.
+        **options: options of that flow; see `options(flow, event_shape)`.
 
     Returns:
         A `tfd.TransformedDistribution`.
 
     Raises:
-        ValueError: an unknown name, a shape that the flow does not take, or an option out of range.
-        TypeError: an unknown option.
+        ValueError: an unknown name, a shape that the flow does not take, an argument or option out
+            of range, or `recompute` of a flow of which nothing can be recomputed.
+        TypeError: an option that the flow does not have for such events.
 
     Example:
         >>> import tfp_realnvp as nvp
         >>> nvp.flows.build("uva_simple", (8, 8, 1), levels=17).event_shape
         TensorShape([8, 8, 1])
     """
-    definition = _definition(name)
     shape = arguments.event_shape(event_shape)
-    known = inspect.signature(definition).parameters
-    unknown = sorted(set(options) - set(known))
-    if unknown:
-        choices = sorted(set(known) - {"event_shape", "levels"})
-        raise TypeError(f"{name} has no option {', '.join(unknown)}; its options are {choices}.")
+    definition = _definition(flow, shape)
+    if name is not None:
+        arguments.scope_name(flow, name)
+    arguments.whole(flow, "levels", levels, least=2)
+    known = _options(definition)
+    if unknown := sorted(set(options) - set(known)):
+        where = f" for {RANKS[len(shape)][0]}" if len(_definitions(flow)) > 1 else ""
+        raise TypeError(
+            f"{flow} has no option {', '.join(unknown)}{where}; its options are {sorted(known)}."
+        )
     hints = typing.get_type_hints(definition)
     options = {
-        key: arguments.annotated(name, key, value, hints.get(key)) for key, value in options.items()
+        key: arguments.annotated(flow, key, value, hints.get(key)) for key, value in options.items()
     }
-    if "levels" in known:
+    if "levels" in inspect.signature(definition).parameters:
         options["levels"] = levels
     return Flow(
         definition(shape, **options),
@@ -130,38 +183,59 @@ def build(
         conditioner_dtype=conditioner_dtype,
         num_classes=num_classes,
         recompute=recompute,
-        name=name,
+        name=flow if name is None else name,
     )
 
 
-def _definition(name: str) -> Definition:
-    if name not in _DEFINITIONS:
+# What a definition cannot have as an option.
+_RESERVED = {
+    p.name for p in inspect.signature(build).parameters.values() if p.kind is p.KEYWORD_ONLY
+} - {"levels"}
+
+
+def _definitions(name: str) -> dict[int | None, Definition]:
+    if not isinstance(name, str) or name not in _DEFINITIONS:
         close = difflib.get_close_matches(str(name), _DEFINITIONS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(f"Unknown flow {name!r}; the flows are {', '.join(names())}.{hint}")
     return _DEFINITIONS[name]
 
 
-def require_image(name: str, shape: tuple[int, ...], *, divisor: int = 1) -> None:
-    """Checks that an event is an image whose sides are multiples of `divisor`.
+def _definition(name: str, shape: tuple[int, ...]) -> Definition:
+    known = _definitions(name)
+    definition = known.get(None) or known.get(len(shape))
+    if definition is None:
+        kinds = [
+            f"{kind} of shape {looks}" for rank, (kind, looks) in RANKS.items() if rank in known
+        ]
+        raise ValueError(f"{name} models {' or '.join(kinds)}, got event shape {shape}.")
+    return definition
+
+
+def _options(definition: Definition) -> dict[str, Any]:
+    _, *parameters = inspect.signature(definition).parameters.values()
+    return {p.name: p.default for p in parameters if p.name != "levels"}
+
+
+def require_sides(name: str, shape: tuple[int, ...], *, divisor: int) -> None:
+    """Checks that the sides of an image are multiples of `divisor`.
 
     Raises:
-        ValueError: it is not.
+        ValueError: they are not.
     """
-    if len(shape) != 3:
-        raise ValueError(f"{name} models images of shape (H, W, C), got event shape {shape}.")
     if shape[0] % divisor or shape[1] % divisor:
         raise ValueError(
             f"{name} needs height and width to be multiples of {divisor}, got {shape}."
         )
 
 
-def require_vector(name: str, shape: tuple[int, ...], *, least: int = 2) -> None:
-    """Checks that an event is a vector of at least `least` dimensions.
+def require_dimensions(name: str, shape: tuple[int, ...], *, least: int) -> None:
+    """Checks that a vector has at least `least` dimensions.
 
     Raises:
-        ValueError: it is not.
+        ValueError: it has not.
     """
-    if len(shape) != 1 or shape[0] < least:
-        size = "1 dimension" if least == 1 else f"{least} dimensions"
-        raise ValueError(f"{name} models vectors of at least {size}, got event shape {shape}.")
+    if shape[0] < least:
+        raise ValueError(
+            f"{name} models vectors of at least {least} dimensions, got event shape {shape}."
+        )

@@ -13,17 +13,16 @@ from tfp_realnvp.bijectors import (
 )
 from tfp_realnvp.conditioners import GatedConv
 from tfp_realnvp.flows.coupling_run import coupling_run
-from tfp_realnvp.flows.registry import register, require_image
+from tfp_realnvp.flows.registry import register, require_sides
 
 ALPHA = 1e-5
 
 
-@register("uva_simple", sharded=True)
+@register("uva_simple", ndims=3, sharded=True)
 def uva_simple(
     event_shape, *, levels: int, width: int = 32, couplings: int = 8, blocks: int = 3
 ) -> list:
     """Uniform dequantization and checkerboard couplings at one scale."""
-    require_image("uva_simple", event_shape)
     return [
         Dequantization(levels=levels),
         Logit(high=levels, alpha=ALPHA),
@@ -31,12 +30,11 @@ def uva_simple(
     ]
 
 
-@register("uva_vardeq", sharded=True)
+@register("uva_vardeq", ndims=3, sharded=True)
 def uva_vardeq(
     event_shape, *, levels: int, width: int = 32, couplings: int = 8, blocks: int = 3
 ) -> list:
     """The simple flow with variational dequantization."""
-    require_image("uva_vardeq", event_shape)
     return [
         variational_dequantization(levels, blocks=blocks),
         Logit(high=levels, alpha=ALPHA),
@@ -44,12 +42,12 @@ def uva_vardeq(
     ]
 
 
-@register("uva_multiscale", sharded=True)
+@register("uva_multiscale", ndims=3, sharded=True)
 def uva_multiscale(
     event_shape, *, levels: int, widths: tuple[int, int, int] = (32, 48, 64), blocks: int = 3
 ) -> list:
     """Variational dequantization and three scales."""
-    require_image("uva_multiscale", event_shape, divisor=4)
+    require_sides("uva_multiscale", event_shape, divisor=4)
 
     def run(mask, couplings, width):
         return coupling_run(mask, couplings, lambda: GatedConv(width=width, blocks=blocks))

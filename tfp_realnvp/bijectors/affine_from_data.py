@@ -1,0 +1,92 @@
+"""What `ActNorm` and `Standardize` share: an affine map that the first data set."""
+
+from __future__ import annotations
+
+import abc
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.context import Context, Scope
+from tfp_realnvp.moments import mean_and_log_std
+
+
+class AffineFromData(FlowBijector):
+    """A shift and a scale per channel (per coordinate of a vector), set from the first data.
+
+    Until `initialize` has seen data the map is the identity. `FlowModel.fit` calls it, and
+    `Flow.initialize` does so for training by hand. What it has set is saved with the flow.
+
+    A channel that never varies, up to the rounding of the flow's dtype at its mean, has no scale:
+    it keeps 1.
+    """
+
+    #: Name of the variable of the shift.
+    shift_name: str
+    #: Whether shift and scale are trained on from there.
+    trained: bool
+
+    _held: _ShiftAndLogScale
+
+    def _build(self, event_shape: Shape, scope: Scope) -> None:
+        self._held = _ShiftAndLogScale(
+            self.shift_name,
+            trained=self.trained,
+            dtype=scope.dtype,
+            name=scope.path.replace("/", "."),
+        )
+        self._held.build((None, *event_shape))
+        self._track(self._held)
+
+    @abc.abstractmethod
+    def _shift_and_log_scale_of(
+        self, mean: np.ndarray, log_std: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what brings data of this mean and standard deviation to 0 and 1."""
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether `initialize` has not run yet."""
+        if self._built_for is None:
+            return True
+        with tf.init_scope():
+            return not bool(np.asarray(self._held.initialized))
+
+    def _initialize(self, y: tf.Tensor, context: Context) -> None:
+        values = y.numpy()
+        if not len(values):
+            raise ValueError(f"{self._scope.path} starts from at least one example, got none.")
+        bad = np.count_nonzero(~np.isfinite(values))
+        if bad:
+            raise ValueError(
+                f"{self._scope.path} starts from data that are finite in {self._scope.dtype}, got "
+                f"{bad} NaN or infinite values."
+            )
+        shift, log_scale = self._shift_and_log_scale_of(*mean_and_log_std(values))
+        self._held.shift.assign(shift)
+        self._held.log_scale.assign(log_scale)
+        self._held.initialized.assign(1)
+
+
+class _ShiftAndLogScale(keras.layers.Layer):
+    """Holds shift, log-scale and whether they are set, so that Keras trains and saves them."""
+
+    def __init__(self, shift_name: str, *, trained: bool, **kwargs: Any):
+        super().__init__(**kwargs)
+        self._shift_name, self._trained = shift_name, trained
+
+    def build(self, input_shape: Any) -> None:
+        def hold(name: str) -> keras.Variable:
+            return self.add_weight(
+                shape=input_shape[-1:], initializer="zeros", trainable=self._trained, name=name
+            )
+
+        self.shift = hold(self._shift_name)
+        self.log_scale = hold("log_scale")
+        self.initialized = self.add_weight(
+            shape=(), initializer="zeros", trainable=False, name="initialized", dtype="int32"
+        )
+        self.built = True
