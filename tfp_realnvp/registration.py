@@ -34,6 +34,7 @@ CLASSES = {
         "Dequantization",
         "FactorOut",
         "Flatten",
+        "Foreign",
         "Halves",
         "Invert",
         "InvertibleConv",
