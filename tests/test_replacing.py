@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tfp_realnvp.locks import folder_beside, try_lock
+from tfp_realnvp.locks import folder_beside, release, try_lock
 from tfp_realnvp.saving import replacing
 
 
@@ -130,6 +130,7 @@ def test_where_there_are_no_locks_files_are_written_and_no_folder_is_swept(tmp_p
 def test_a_lock_has_one_holder(tmp_path):
     handle = try_lock(tmp_path)
     assert try_lock(tmp_path) is None
-    os.close(handle)
-    os.close(try_lock(tmp_path))
+    release(tmp_path, handle)
+    release(tmp_path, try_lock(tmp_path))
+    assert names(tmp_path) == []
     assert try_lock(tmp_path / "missing") is None

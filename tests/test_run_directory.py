@@ -13,7 +13,7 @@ import pytest
 
 import tfp_realnvp as nvp
 from tfp_realnvp import callbacks, run_directory, runs
-from tfp_realnvp.locks import try_lock
+from tfp_realnvp.locks import release, try_lock
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"couplings": 1, "widths": [4]}
@@ -64,14 +64,32 @@ def content(folder):
 
 def test_a_directory_that_another_trains_in_is_refused(run, tmp_path):
     out = copied(run, tmp_path)
-    before = content(out)
     handle = try_lock(out)
+    before = content(out)
     for resume in (True, False):
         with pytest.raises(ValueError, match=r"Another process trains in .*: give another --out"):
             train(config(run / "data.npz", epochs=2), out, resume=resume)
     assert content(out) == before
-    os.close(handle)
+    release(out, handle)
     train(config(run / "data.npz"), out, resume=True)
+
+
+def test_a_directory_that_another_has_just_made_is_left_to_it(tmp_path, monkeypatch):
+    out, exists = tmp_path / "run", Path.exists
+
+    def not_yet(path):
+        there = exists(path)
+        if path == out and not there:
+            out.mkdir()
+            locks.append(try_lock(out))
+        return there
+
+    locks = []
+    monkeypatch.setattr(Path, "exists", not_yet)
+    with pytest.raises(ValueError, match="Another process trains in"), run_directory.claimed(out):
+        pass
+    assert out.is_dir()
+    release(out, locks[0])
 
 
 def test_the_claim_of_a_killed_process_is_void_and_its_start_forgotten(run, tmp_path):
@@ -91,8 +109,10 @@ def test_the_claim_of_a_killed_process_is_void_and_its_start_forgotten(run, tmp_
     assert killed.returncode == -signal.SIGKILL and (out / "config.json").exists()
     with pytest.raises(ValueError, match="has flow='glow', not 'realnvp': resume it as it was"):
         train(config(run / "data.npz"), out, resume=True)
-    with run_directory.claimed(out):
-        run_directory.agree(out, config(run / "data.npz"), resume=False)
+    (out / "tensorboard").mkdir()
+    (out / "tensorboard" / "events").write_text("of the killed one")
+    train(config(run / "data.npz"), out)
+    assert not (out / "tensorboard").exists() and runs.read_config(out).flow == "realnvp"
 
 
 def test_a_start_that_fails_leaves_the_directory_as_it_was(run, tmp_path, monkeypatch):
@@ -181,6 +201,14 @@ def test_data_that_have_changed_are_noticed_at_resume(run, arrays, tmp_path, cha
     ):
         train(config(data, epochs=2), out, resume=True)
     assert content(out) == before
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"splits": 1}', '{"splits": {"train": 3}}'])
+def test_a_damaged_fingerprint_is_told(run, tmp_path, text):
+    out = copied(run, tmp_path)
+    (out / "data.json").write_text(text)
+    with pytest.raises(ValueError, match=r"data\.json is damaged"):
+        train(config(run / "data.npz", epochs=2), out, resume=True)
 
 
 def test_a_run_of_a_version_without_fingerprints_resumes(run, arrays, tmp_path):

@@ -8,9 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from tfp_realnvp.cli import train
-from tfp_realnvp.cli.main import main
+from tfp_realnvp.cli.main import _sentence, main
 from tfp_realnvp.precision import best_precision
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
@@ -128,7 +129,7 @@ def test_help(name):
 def test_help_does_not_wait_for_tensorflow():
     code = (
         "import sys\n"
-        "from tfp_realnvp.cli.main import main\n"
+        "from tfp_realnvp.cli.main import _sentence, main\n"
         "try: main(['--help'])\n"
         "except SystemExit: pass\n"
         "print('tensorflow' in sys.modules)\n"
@@ -180,13 +181,11 @@ def test_an_error_is_one_sentence(name, args, sentence, capsys):
         ("train", ["--checkpoint_seconds", "nan"], "train needs checkpoint_seconds to be a finite"),
         ("evaluate", ["--examples", "-5"], "evaluate.py needs --examples to be a whole number of"),
         ("evaluate", ["--num_importance_samples", "0"], "evaluate.py needs --num_importance_sam"),
-        ("evaluate", ["--seed", "1" + "0" * 20], "evaluate.py needs --seed to be a whole number"),
         ("sample", ["--num", "0"], "sample.py needs --num to be a whole number of at least 1"),
         ("sample", ["--num", "-3"], "sample.py needs --num to be a whole number of at least 1"),
         ("sample", ["--temperature", "nan"], "sample.py needs --temperature to be a finite number"),
         ("sample", ["--temperature", "-1"], "sample.py needs --temperature to be a finite number"),
         ("sample", ["--temperature", "1", "inf"], "sample.py needs --temperature to be a finite"),
-        ("sample", ["--seed", "1" + "0" * 20], "sample.py needs --seed to be a whole number of at"),
         ("export", ["--num_importance_samples", "0"], "export.py needs --num_importance_samples"),
     ],
 )
@@ -225,6 +224,20 @@ def test_errors_of_the_system_keep_their_path(tmp_path, capsys):
     (tmp_path / "config.json").mkdir()
     assert main([str(tmp_path)], command="evaluate") == 2
     assert capsys.readouterr().err == f"error: Is a directory: {tmp_path / 'config.json'}\n"
+
+
+def test_an_error_in_a_graph_is_told_without_its_place():
+    def told(error):
+        text = (
+            "Graph execution error:\n\nDetected at node a/b defined at (most recent call last):\n"
+        )
+        text += (
+            '  File "a.py", line 1, in <module>\n\nOOM when allocating tensor\n\t [[{{node a/b}}]]'
+        )
+        return _sentence(error(None, None, text))
+
+    assert told(tf.errors.ResourceExhaustedError) == "OOM when allocating tensor"
+    assert _sentence(ValueError("")) == "ValueError" and _sentence(ValueError("one\ntwo")) == "one"
 
 
 def test_no_saved_model_is_told():

@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
+from typing import Any
+
+import tensorflow as tf
 
 # What HDF5 keeps of an array beside its numbers, in float32 numbers: 256 bytes.
 _PER_ARRAY = 64
-
-_left: ContextVar[list[int] | None] = ContextVar("left", default=None)
 
 
 class TooLargeError(ValueError):
     """More is asked for than was allowed."""
 
 
+@dataclasses.dataclass
+class _Left:
+    numbers: int
+    announced: bool = False
+
+
+_left: ContextVar[_Left | None] = ContextVar("left", default=None)
+
+
 @contextlib.contextmanager
 def allowed(numbers: int) -> Iterator[None]:
-    """Allows so many numbers of weights to be made in this block."""
-    token = _left.set([numbers])
+    """Allows so many numbers of variables to be made in this block.
+
+    A variable is counted before it is made: by `take` where its maker calls that, else by the shape
+    that its initial value has in a graph, where nothing is computed.
+    """
+    token = _left.set(_Left(numbers))
     try:
-        yield
+        with tf.variable_creator_scope(_counted):
+            yield
     finally:
         _left.reset(token)
 
@@ -34,12 +50,12 @@ def require(shape: Sequence[int]) -> None:
         TooLargeError: it is larger than what is left.
     """
     left = _left.get()
-    if left is not None and math.prod(shape) > left[0]:
-        raise TooLargeError(f"An array of shape {tuple(shape)} is more than was allowed.")
+    if left is not None and math.prod(shape) > left.numbers:
+        raise TooLargeError(f"an array of shape {tuple(shape)} is more than is left")
 
 
 def take(shape: Sequence[int]) -> None:
-    """Counts a weight that is about to be made.
+    """Counts a variable that is made next.
 
     Raises:
         TooLargeError: it is larger than what is left.
@@ -47,5 +63,23 @@ def take(shape: Sequence[int]) -> None:
     require(shape)
     left = _left.get()
     if left is not None:
-        left[0] -= math.prod(shape) + _PER_ARRAY
+        left.numbers -= math.prod(shape) + _PER_ARRAY
+        left.announced = True
         require([0])
+
+
+def _counted(make: Any, **arguments: Any) -> Any:
+    left = _left.get()
+    if left is not None and not left.announced:
+        take(_shape_of(arguments["initial_value"]))
+    if left is not None:
+        left.announced = False
+    return make(**arguments)
+
+
+def _shape_of(initial: Any) -> Sequence[int]:
+    try:
+        with tf.Graph().as_default():
+            return tuple((initial() if callable(initial) else initial).shape)
+    except Exception:  # an initializer that works outside of graphs alone
+        return ()

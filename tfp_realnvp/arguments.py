@@ -50,15 +50,6 @@ def whole(
     return int(value)
 
 
-def seed(owner: str, value: Any, *, name: str = "seed") -> int:
-    """Returns a seed: a whole number of 32 bits, as TensorFlow's stateless generators take.
-
-    Raises:
-        ValueError: it is none.
-    """
-    return whole(owner, name, value, least=-(2**31), most=2**31 - 1)
-
-
 def real(
     owner: str,
     name: str,

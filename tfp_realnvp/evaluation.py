@@ -35,7 +35,7 @@ def evaluate(
         data_dir: where data sets are kept.
         examples: how many; None for all.
         num_importance_samples: samples of the noise beside the figure with one.
-        seed: seed of the noise, 32 bits.
+        seed: seed of the noise; see `nvp.bits_per_dim`.
         verbose: whether to show progress, on the standard error: the output is the result's.
 
     Returns:
@@ -87,7 +87,6 @@ def evaluate_arrays(
         ValueError: an argument out of range.
     """
     arguments.whole("evaluate", "num_importance_samples", num_importance_samples)
-    arguments.seed("evaluate", seed)
     result: dict[str, Any] = {"examples": len(x)}
     counts = [1] if dist.levels is None else sorted({1, num_importance_samples})
     unit = "examples" if dist.levels is None else "images times samples"

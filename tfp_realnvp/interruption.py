@@ -11,13 +11,17 @@ from typing import Any
 class Interrupted(KeyboardInterrupt):
     """A signal has ended training; the message says from where it can go on.
 
+    Args:
+        number: number of the signal.
+        rest: what to say besides its name.
+
     Attributes:
         signal: the signal.
     """
 
-    def __init__(self, message: str, number: int):
-        super().__init__(message)
+    def __init__(self, number: int, rest: str = ""):
         self.signal = signal.Signals(number)
+        super().__init__(f"Stopped by {self.signal.name}{rest}.")
 
 
 class Interruption:
@@ -49,8 +53,4 @@ class Interruption:
         if self.deferred and self.asked is None:
             self.asked = number
         else:
-            raise self.stop("Stopped", number)
-
-    def stop(self, message: str, number: int | None = None) -> Interrupted:
-        """Returns what to raise for a signal, or for the one that was asked for."""
-        return Interrupted(message, number or self.asked or signal.SIGINT)
+            raise Interrupted(number)

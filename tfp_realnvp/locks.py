@@ -11,15 +11,16 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+_LOCK = ".lock"
 # `tempfile.mkdtemp` puts eight characters behind the prefix.
 _WRITING = ".writing-"
 _WRITING_NAME = re.compile(re.escape(_WRITING) + "[a-z0-9_]{8}")
 
 
 def try_lock(folder: Path) -> int | None:
-    """Locks a folder for the holder of the file descriptor that it returns.
+    """Locks a folder, by a file in it, for the holder of the file descriptor that it returns.
 
-    Closing the descriptor gives the lock back, and so does the end of the process.
+    `release` gives the lock back, and so does the end of the process.
 
     Args:
         folder: an existing folder.
@@ -28,23 +29,31 @@ def try_lock(folder: Path) -> int | None:
         A file descriptor, or None where another has the lock or has just removed the folder.
 
     Raises:
-        OSError: the folder cannot be opened, or its file system has no locks.
+        OSError: the folder cannot be written to, or its file system has no locks.
     """
-    handle = -1
+    path = folder / _LOCK
     try:
-        handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        # Over a network, only what is open for writing can be locked: no folder is.
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except FileNotFoundError:
+        return None
+    try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(handle), os.stat(folder)):
+        if os.path.samestat(os.fstat(handle), os.stat(path)):
             return handle
     except (BlockingIOError, FileNotFoundError):
         pass
     except OSError:
-        if handle >= 0:
-            os.close(handle)
+        release(folder, handle)
         raise
-    if handle >= 0:
-        os.close(handle)
+    os.close(handle)
     return None
+
+
+def release(folder: Path, handle: int) -> None:
+    """Gives a lock back that `try_lock` has returned."""
+    (folder / _LOCK).unlink(missing_ok=True)
+    os.close(handle)
 
 
 @contextlib.contextmanager

@@ -87,7 +87,8 @@ def write_samples(
             axis.hist(points[:, 0], bins=50, density=True)
         else:
             axis.scatter(points[:, 0], points[:, 1], s=2, alpha=0.5)
-            axis.set_aspect("equal")
+            # Columns of a table have units of their own.
+            axis.set_aspect("equal" if columns is None else "auto")
         axis.set_title(title)
         label_axes(axis, columns)
     _write_figure(path, figure)

@@ -84,12 +84,12 @@ class RunConfig:
             value = getattr(self, name)
             if not (isinstance(value, str) and value) and (name, value) != ("data_dir", None):
                 raise ValueError(f"{owner} needs {name} to be a name or a path, got {value!r}.")
-        for name in ("epochs", "batch_size"):
-            arguments.whole(owner, name, getattr(self, name))
+        arguments.whole(owner, "epochs", self.epochs)
+        arguments.whole(owner, "batch_size", self.batch_size, most=2**31 - 1)
         arguments.whole(owner, "shards", self.shards, most=MOST_SHARDS)
         if self.microbatch is not None:
-            arguments.whole(owner, "microbatch", self.microbatch)
-        arguments.seed(owner, self.seed)
+            arguments.whole(owner, "microbatch", self.microbatch, most=2**31 - 1)
+        arguments.whole(owner, "seed", self.seed, least=-(2**31), most=2**31 - 1)
         arguments.real(owner, "learning_rate", self.learning_rate, above=0)
         arguments.real(owner, "clip", self.clip, least=0)
         arguments.real(owner, "ema", self.ema, least=0, below=1)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tfp_realnvp.locks import try_lock
+from tfp_realnvp.locks import release, try_lock
 from tfp_realnvp.run_config import RunConfig
 from tfp_realnvp.saving import BEST, replacing
 
@@ -36,9 +36,8 @@ def claimed(out: Path) -> Iterator[None]:
         OSError: it cannot be written.
     """
     made = [folder for folder in (out, *out.parents) if not folder.exists()]
-    handle = None
+    handle = _locked(out)
     try:
-        handle = _locked(out)
         before = {path.name for path in out.iterdir()}
         try:
             yield
@@ -48,11 +47,11 @@ def claimed(out: Path) -> Iterator[None]:
                     _remove(out / name)
             raise
     finally:
+        if handle is not None:
+            release(out, handle)
         with contextlib.suppress(OSError):  # as soon as one is not empty
             for folder in made:
                 folder.rmdir()
-        if handle is not None:
-            os.close(handle)
 
 
 def is_trained(out: Path) -> bool:
@@ -101,13 +100,25 @@ def agree_on_data(out: Path, splits: dict[str, Any]) -> None:
     Raises:
         ValueError: they have changed.
     """
-    for split, begun in (_read_data(out) or {}).get("splits", splits).items():
-        now = splits.get(split)
-        if begun != now:
-            raise ValueError(
-                f"The data of the run in {out} have changed: split {split!r} had "
-                f"{_described(begun)}, and has {_described(now, begun)} now."
-            )
+    kept = _read_data(out)
+    if kept is None:
+        return
+    try:
+        changes = [
+            f"split {split!r} had {_described(begun)}, and has {_described(now, begun)} now"
+            for split, now in splits.items()
+            if (begun := kept["splits"][split]) != now
+        ]
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{out / DATA} is damaged: it has no fingerprints.") from error
+    if changes:
+        raise ValueError(f"The data of the run in {out} have changed: {'; '.join(changes)}.")
+
+
+def forget_start(out: Path) -> None:
+    """Removes what a start that was killed before the end of an epoch has left of its logs."""
+    if (out / CONFIG).exists():
+        _remove(out / TENSORBOARD)
 
 
 def read_config(run: str | os.PathLike[str]) -> RunConfig:

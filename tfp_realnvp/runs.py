@@ -104,7 +104,7 @@ def train(
             run.fit()
             return run.finish(result_examples)
         except Interrupted as stop:
-            raise Interrupted(f"Stopped by {stop.signal.name}{run.rest()}.", stop.signal) from None
+            raise Interrupted(stop.signal, run.rest()) from None
 
 
 class _Run:
@@ -172,6 +172,8 @@ class _Run:
                 f"The run in {out} has {len(self.log.rows)} epochs already, more than "
                 f"{config.epochs}: resume it with as many or more."
             )
+        if not resumed:
+            run_directory.forget_start(out)
         run_directory.write_json(out / CONFIG, dataclasses.asdict(config))
         run_directory.write_json(out / DATA, description)
         self.callbacks = self._callbacks(best, interruption)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 
 import tensorflow as tf
@@ -13,6 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 
 from tfp_realnvp import arguments
 from tfp_realnvp.distribution import Flow
+from tfp_realnvp.locks import folder_beside
 from tfp_realnvp.signatures import signatures
 
 
@@ -70,28 +69,22 @@ def export(
         target = _empty(directory)
         # Beside the first folder that is missing: if writing fails, none has been made.
         existing = next(folder for folder in target.parents if folder.exists())
-        temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=existing))
-    except OSError as error:
-        raise _cannot_write(directory, error) from error
-    try:
-        module = _Servable(dist)
-        tf.saved_model.save(
-            module,
-            str(temporary),
-            signatures=signatures(
-                dist, num_importance_samples=num_importance_samples, batch_size=batch_size
-            ),
-            # With gradients, TensorFlow would keep every function of each loading for ever.
-            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
-        )
-        _drop_names_of_gradients(temporary)
-        temporary.chmod(0o755)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(temporary, target)
+        with folder_beside(existing / target.name) as folder:
+            temporary = folder / target.name
+            tf.saved_model.save(
+                _Servable(dist),
+                str(temporary),
+                signatures=signatures(
+                    dist, num_importance_samples=num_importance_samples, batch_size=batch_size
+                ),
+                # With gradients, TensorFlow would keep every function of each loading for ever.
+                options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+            )
+            _drop_names_of_gradients(temporary)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(temporary, target)
     except (OSError, tf.errors.OpError) as error:
         raise _cannot_write(directory, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return directory
 
 

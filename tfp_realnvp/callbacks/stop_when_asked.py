@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from tfp_realnvp.callbacks.checkpoint import Checkpoint
-from tfp_realnvp.interruption import Interruption
+from tfp_realnvp.interruption import Interrupted, Interruption
 
 
 class StopWhenAsked(keras.callbacks.Callback):
@@ -35,7 +35,7 @@ class StopWhenAsked(keras.callbacks.Callback):
         self.interruption.deferred = True
         if self.interruption.asked and not self.checkpoint.ends_epoch:
             self.checkpoint.save()
-            self._stop()
+            raise Interrupted(self.interruption.asked)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Stops if asked.
@@ -44,11 +44,8 @@ class StopWhenAsked(keras.callbacks.Callback):
             Interrupted: a signal has come.
         """
         if self.interruption.asked:
-            self._stop()
+            raise Interrupted(self.interruption.asked)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Lets signals stop at once again."""
         self.interruption.deferred = False
-
-    def _stop(self) -> None:
-        raise self.interruption.stop("Stopped after a checkpoint")

@@ -33,7 +33,6 @@ def run(args: argparse.Namespace) -> None:
 
     arguments.whole("evaluate.py", "--examples", args.examples, least=0)
     arguments.whole("evaluate.py", "--num_importance_samples", args.num_importance_samples)
-    arguments.seed("evaluate.py", args.seed, name="--seed")
     use_full_float32()
     config = runs.read_config(args.run)
     dataset, data_dir = args.dataset or config.dataset, args.data_dir or config.data_dir

@@ -112,7 +112,9 @@ def _sentence(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         paths = [str(path) for path in (error.filename, error.filename2) if path is not None]
         return ": ".join([error.strerror, *paths])
-    lines = [line for line in str(error).splitlines() if line.strip()]
+    # TensorFlow says where in a graph it was before it says what it was.
+    where = ("Graph execution error:", "Detected at node", "<stack traces", " ", "\t")
+    lines = [line for line in str(error).splitlines() if line and not line.startswith(where)]
     return lines[0] if lines else type(error).__name__
 
 

@@ -25,7 +25,6 @@ def run(args: argparse.Namespace) -> None:
     from tfp_realnvp import arguments, latents, pictures, runs, saving
 
     arguments.whole("sample.py", "--num", args.num, most=2**31 - 1)
-    arguments.seed("sample.py", args.seed, name="--seed")
     for temperature in args.temperature:
         arguments.real("sample.py", "--temperature", temperature, least=0)
     dist = saving.load(args.run)
