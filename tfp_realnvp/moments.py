@@ -152,7 +152,7 @@ def mean_and_log_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> from tfp_realnvp.moments import mean_and_log_std
         >>> mean, log_std = mean_and_log_std(np.array([[1e-30, 7.0], [3e-30, 7.0]], "float32"))
         >>> mean.tolist()[1], np.exp(log_std).round(33).tolist()
-        (7.0, [0.0, 1.0])
+        (7.0, [1e-30, 1.0])
     """
     limits = np.finfo(values.dtype)
     flat = values.reshape(-1, values.shape[-1]).astype(np.float64)
