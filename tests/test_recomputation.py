@@ -99,6 +99,23 @@ def test_every_flow_is_recomputed_or_says_that_it_cannot_be(name, shape, options
             np.testing.assert_allclose(got, want, atol=100 * FLOAT64, rtol=100 * FLOAT64)
 
 
+@pytest.mark.slow
+def test_replicas_recompute_with_the_statistics_of_the_whole_batch(strategy):
+    images = np.random.default_rng(0).integers(0, 8, (8, *SHAPE)).astype("uint8")
+    weights = []
+    for recompute in (False, True):
+        with strategy.scope():
+            dist = nvp.flows.build(
+                "realnvp", SHAPE, levels=8, width=2, blocks=1, scales=1, recompute=recompute
+            )
+            model = nvp.FlowModel(dist)
+            model.compile("adam")
+        model.fit(tf.data.Dataset.from_tensor_slices(images).batch(8), epochs=2, verbose=0)
+        weights.append([np.asarray(v) for v in model.weights])
+    for got, want in zip(*weights, strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-6)
+
+
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
 def test_activations_are_not_kept_but_made_again(jit):
     """The backward pass runs each network again; XLA does not merge it with the first run."""
