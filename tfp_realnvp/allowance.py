@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
 from typing import Any
 
 import tensorflow as tf
@@ -19,62 +17,29 @@ class TooLargeError(ValueError):
     """More is asked for than was allowed."""
 
 
-@dataclasses.dataclass
-class _Left:
-    numbers: int
-    announced: bool = False
-
-
-_left: ContextVar[_Left | None] = ContextVar("left", default=None)
-
-
 @contextlib.contextmanager
 def allowed(numbers: int) -> Iterator[None]:
     """Allows so many numbers of variables to be made in this block.
 
-    A variable is counted before it is made: by `take` where its maker calls that, else by the shape
-    that its initial value has in a graph, where nothing is computed.
-    """
-    token = _left.set(_Left(numbers))
-    try:
-        with tf.variable_creator_scope(_counted):
-            yield
-    finally:
-        _left.reset(token)
-
-
-def require(shape: Sequence[int]) -> None:
-    """Checks that an array that weights are computed from may be made.
+    A variable is counted before it is made, by the shape that its initial value has in a graph,
+    where nothing is computed. What members make beside their variables is no larger than these, and
+    comes after them.
 
     Raises:
-        TooLargeError: it is larger than what is left.
+        TooLargeError: in the block, at the first variable that is too many.
     """
-    left = _left.get()
-    if left is not None and math.prod(shape) > left.numbers:
-        raise TooLargeError(f"an array of shape {tuple(shape)} is more than is left")
+    left = numbers
 
+    def counted(make: Any, **arguments: Any) -> Any:
+        nonlocal left
+        shape = _shape_of(arguments["initial_value"])
+        left -= math.prod(shape) + _PER_ARRAY
+        if left < 0:
+            raise TooLargeError(f"an array of shape {tuple(shape)} is more than is left")
+        return make(**arguments)
 
-def take(shape: Sequence[int]) -> None:
-    """Counts a variable that is made next.
-
-    Raises:
-        TooLargeError: it is larger than what is left.
-    """
-    require(shape)
-    left = _left.get()
-    if left is not None:
-        left.numbers -= math.prod(shape) + _PER_ARRAY
-        left.announced = True
-        require([0])
-
-
-def _counted(make: Any, **arguments: Any) -> Any:
-    left = _left.get()
-    if left is not None and not left.announced:
-        take(_shape_of(arguments["initial_value"]))
-    if left is not None:
-        left.announced = False
-    return make(**arguments)
+    with tf.variable_creator_scope(counted):
+        yield
 
 
 def _shape_of(initial: Any) -> Sequence[int]:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp import allowance, arguments
+from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.context import Scope, stable_hash
 
@@ -61,12 +61,9 @@ class InvertibleConv(FlowBijector):
             raise ValueError(
                 f"An invertible convolution mixes at least 2 channels, got shape {event_shape}."
             )
-        self._factors = _Factors(
-            random_rotation(event_shape[-1], scope),
-            dtype=scope.dtype,
-            name=scope.path.replace("/", "."),
-        )
+        self._factors = _Factors(dtype=scope.dtype, name=scope.path.replace("/", "."))
         self._factors.build((None, *event_shape))
+        self._factors.assign(random_rotation(event_shape[-1], scope))
         self._track(self._factors)
 
     @property
@@ -103,7 +100,6 @@ class InvertibleConv(FlowBijector):
 
 def random_rotation(size: int, scope: Scope) -> np.ndarray:
     """Returns an orthogonal `[size, size]` matrix, a function of (seed, path)."""
-    allowance.require((size, size))
     rng = np.random.default_rng(stable_hash(f"{scope.seed}/{scope.path}/rotation"))
     rotation, upper = np.linalg.qr(rng.normal(size=(size, size)))
     return rotation * np.sign(np.diag(upper))
@@ -112,35 +108,31 @@ def random_rotation(size: int, scope: Scope) -> np.ndarray:
 class _Factors(keras.layers.Layer):
     """Holds the factors of the matrix, so that Keras trains and saves them."""
 
-    def __init__(self, matrix: np.ndarray, **kwargs: Any):
-        super().__init__(**kwargs)
-        self._matrix = matrix
-
     def build(self, input_shape: Any) -> None:
-        size = input_shape[-1]
-        packed, order = (np.asarray(part) for part in tf.linalg.lu(tf.constant(self._matrix)))
-        self._size = size
+        self._size = size = input_shape[-1]
         # A power of two, so that no digit changes on the way to a file and back.
         self._step_scale = max(1.0, 2.0 ** math.floor(math.log2(size / UNSCALED_CHANNELS)))
+
+        def hold(name: str, length: int, **kwargs: Any) -> keras.Variable:
+            return self.add_weight(shape=(length,), initializer="zeros", name=name, **kwargs)
+
+        self.lower = hold("lower", size * (size - 1) // 2)
+        self.upper = hold("upper", size * (size - 1) // 2)
+        self.log_diagonal = hold("log_diagonal", size)
+        self.signs = hold("signs", size, trainable=False)
+        self.rows = hold("rows", size, trainable=False, dtype="int32")
         self._below = np.stack(np.tril_indices(size, -1), -1)
         self._above = np.stack(np.triu_indices(size, 1), -1)
-        diagonal = np.diag(packed)
-
-        def hold(name, value, *, trainable=True, dtype=None):
-            return self.add_weight(
-                shape=value.shape,
-                initializer=keras.initializers.Constant(value),
-                trainable=trainable,
-                name=name,
-                dtype=dtype,
-            )
-
-        self.lower = hold("lower", self._step_scale * packed[tuple(self._below.T)])
-        self.upper = hold("upper", self._step_scale * packed[tuple(self._above.T)])
-        self.log_diagonal = hold("log_diagonal", np.log(np.abs(diagonal)))
-        self.signs = hold("signs", np.sign(diagonal), trainable=False)
-        self.rows = hold("rows", np.argsort(order), trainable=False, dtype="int32")
         self.built = True
+
+    def assign(self, matrix: np.ndarray) -> None:
+        """Sets the factors to those of a matrix `[C, C]`."""
+        packed, order = (np.asarray(part) for part in tf.linalg.lu(tf.constant(matrix)))
+        self.lower.assign(self._step_scale * packed[tuple(self._below.T)])
+        self.upper.assign(self._step_scale * packed[tuple(self._above.T)])
+        self.log_diagonal.assign(np.log(np.abs(np.diag(packed))))
+        self.signs.assign(np.sign(np.diag(packed)))
+        self.rows.assign(np.argsort(order))
 
     def triangles(self) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the unit lower triangular and the upper triangular factor."""

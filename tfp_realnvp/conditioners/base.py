@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp import allowance, arguments
+from tfp_realnvp import arguments
 from tfp_realnvp.context import Context, Scope, described, serializable, stable_hash
 
 
@@ -86,11 +86,7 @@ class Conditioner(keras.layers.Layer, abc.ABC):
             shape: its shape.
             initializer: a Keras initializer or its name.
             **kwargs: see `keras.layers.Layer.add_weight`.
-
-        Raises:
-            TooLargeError: it is more than the file holds that the flow is loaded from.
         """
-        allowance.take(shape)
         made = keras.initializers.get(initializer)
         config = made.get_config()
         if "seed" in config:

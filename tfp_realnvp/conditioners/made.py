@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp import allowance, arguments
+from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.mlp import spread
 
@@ -56,26 +56,25 @@ class MADE(Conditioner):
                 f"inputs and {outputs} outputs."
             )
         classes = self.num_classes or 0
+        sizes = (size + classes, *self.widths)
+        self.hidden = [
+            (
+                self.weight(f"dense_{i}/kernel", (inner, outer), "he_normal"),
+                self.weight(f"dense_{i}/bias", (outer,), spread(inner)),
+            )
+            for i, (inner, outer) in enumerate(itertools.pairwise(sizes))
+        ]
+        self.end_kernel = self.weight("end/kernel", (sizes[-1], outputs), "zeros")
+        self.end_bias = self.weight("end/bias", (outputs,), "zeros")
+        if classes:
+            self.class_bias = self.weight("end/class_bias", (classes, outputs), "zeros")
         degrees = [np.concatenate([np.arange(1, size + 1), np.zeros(classes, int)])]
-        for inner, outer in itertools.pairwise((size + classes, *self.widths, outputs)):
-            allowance.require((inner, outer))
         degrees += [np.arange(width) % (size - 1) + 1 for width in self.widths]
         self.masks = [
             below[:, None] <= above[None, :] for below, above in itertools.pairwise(degrees)
         ]
         ends = np.tile(np.arange(1, size + 1), outputs // size)
         self.end_mask = degrees[-1][:, None] < ends[None, :]
-        self.hidden = [
-            (
-                self.weight(f"dense_{i}/kernel", mask.shape, "he_normal"),
-                self.weight(f"dense_{i}/bias", mask.shape[1:], spread(len(mask))),
-            )
-            for i, mask in enumerate(self.masks)
-        ]
-        self.end_kernel = self.weight("end/kernel", self.end_mask.shape, "zeros")
-        self.end_bias = self.weight("end/bias", (outputs,), "zeros")
-        if classes:
-            self.class_bias = self.weight("end/class_bias", (classes, outputs), "zeros")
         self.built = True
 
     def run(self, inputs, classes, context):
