@@ -29,10 +29,12 @@ def main() -> int:
     tf.config.list_logical_devices()
     os.dup2(stderr, 2)
     signatures = tf.saved_model.load(args.directory).signatures
-    seed, count = tf.constant([0, 1]), tf.constant(args.num)
+    spec = signatures["decode"].structured_input_signature[1]
+    num = spec["latents"].shape[0] or args.num  # an export may be for one number of examples
+    seed, count = tf.constant([0, 1]), tf.constant(num)
     given = {}
-    if "labels" in signatures["decode"].structured_input_signature[1]:
-        given["labels"] = tf.zeros([args.num], tf.int32)
+    if "labels" in spec:
+        given["labels"] = tf.zeros([num], tf.int32)
     sample = signatures["sample"](
         num_samples=count, temperature=tf.constant(1.0), seed=seed, **given
     )

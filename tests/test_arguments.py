@@ -16,7 +16,9 @@ from tfp_realnvp.bijectors import (
     Checkerboard,
     Composition,
     Coupling,
+    Dequantization,
     FactorOut,
+    Flatten,
     Halves,
     Invert,
     InvertibleConv,
@@ -52,6 +54,16 @@ def ode(**options) -> NeuralODE:
 
 def conv() -> GatedConv:
     return GatedConv(width=2, blocks=1)
+
+
+def initialized(bijector):
+    bijector.initialize([[0.0], [1.0]])
+    return bijector
+
+
+def built(bijector, shape):
+    bijector.build(shape)
+    return bijector
 
 
 # One argument at a time: the constructor, the argument, what it must be, bad values.
@@ -121,6 +133,19 @@ def test_an_argument_out_of_range(make, name, expected, value):
         (lambda: NeuralODE(mlp()), "velocity to be a Velocity, got MLP(widths=[2])"),
         (lambda: Invert("maf"), "bijector to be a FlowBijector, got 'maf'"),
         (lambda: Invert(ActNorm()), "Only a bijector that needs no data can be inverted"),
+        (
+            lambda: Invert(initialized(ActNorm(ndims=1))),
+            "Only a bijector that needs no data can be inverted, got ActNorm(ndims=1)",
+        ),
+        (lambda: Invert(Dequantization()), "Only a bijector that loses nothing can be inverted"),
+        (
+            lambda: Invert(FactorOut([Dequantization()])),
+            "Only a bijector that loses nothing can be inverted",
+        ),
+        (
+            lambda: VariationalDequantization([Dequantization()]),
+            "The noise flow of variational dequantization must lose nothing, got Composition(",
+        ),
         (lambda: Composition([]), "A composition needs at least one bijector"),
         (lambda: Composition([1]), "A composition is made of bijectors, got 1"),
         (lambda: Composition([Squeeze]), "A composition is made of bijectors, got <class"),
@@ -178,6 +203,37 @@ def test_members_of_another_kind(make, sentence):
 def test_shapes_of_members(make, shape, sentence):
     with pytest.raises(ValueError, match=re.escape(sentence)):
         make().build(shape)
+
+
+UNSQUEEZE = "An unsqueeze needs a multiple of 4 channels, got events of shape (2, 2, 6)."
+
+
+@pytest.mark.parametrize(
+    ("shape_of", "shape", "sentence"),
+    [
+        (Squeeze().forward_event_shape, (2, 2, 6), UNSQUEEZE),
+        (Unsqueeze().inverse_event_shape, (2, 2, 6), UNSQUEEZE),
+        (Squeeze().forward_event_shape_tensor, (2, 2, 6), UNSQUEEZE),
+        (
+            Squeeze().inverse_event_shape,
+            (3, 2, 1),
+            "A squeeze needs even height and width, got events of shape (3, 2, 1).",
+        ),
+        (
+            built(Flatten(), (2, 2, 3)).forward_event_shape,
+            (11,),
+            "flatten was built for latents of shape (12,), got (11,).",
+        ),
+        (
+            built(FactorOut([Squeeze()]), (2, 2, 3)).forward_event_shape,
+            (13,),
+            "factor_out was built for latents of shape (12,), got (13,).",
+        ),
+    ],
+)
+def test_event_shapes_that_do_not_fit(shape_of, shape, sentence):
+    with pytest.raises(ValueError, match=f"^{re.escape(sentence)}$"):
+        shape_of(shape)
 
 
 IMAGE, VECTOR = (4, 4, 1), (2,)

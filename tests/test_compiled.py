@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from constructors import perturb_weights
+from tolerances import FLOAT32
 
 import tfp_realnvp as nvp
 
@@ -20,6 +22,19 @@ def test_values_are_those_of_the_flow(rng, num, shards):
     assert samples.shape == (num, 3) and len(np.unique(samples)) == samples.size
     np.testing.assert_array_equal(samples, fast.sample(labels=2, seed=1))
     assert (samples != fast.sample(labels=2, seed=2)).all()
+    assert (fast.sample(labels=2) != fast.sample(labels=2)).all()
+
+
+def test_samples_are_those_of_the_flow():
+    dist = nvp.flows.build("realnvp", (3,), couplings=2, widths=(8,), num_classes=4)
+    perturb_weights(dist.bijector)
+    labels = np.arange(5) % 4
+    for fast in (nvp.Compiled(dist, num=5, shards=2), nvp.Lite(dist, num=5, programs=2)):
+        for seed in (5, 2**40, (3, 4), np.array([3, -4])):
+            for options in ({"labels": 1}, {"labels": labels, "temperature": [0.5]}):
+                got = fast.sample(seed=seed, **options)
+                expected = nvp.sample(dist, 5, seed=seed, **options)
+                np.testing.assert_allclose(got, expected, rtol=FLOAT32, atol=FLOAT32)
 
 
 def test_a_flow_that_trains_on_is_followed(rng):

@@ -86,9 +86,70 @@ def test_inference_refuses():
     vectors = nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,))
     with pytest.raises(ValueError, match="A posterior is over vectors; uva_simple models images"):
         nvp.fit_posterior(images, banana)
+    classes = nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,), num_classes=3)
+    for call in (
+        lambda: nvp.fit_posterior(classes, banana),
+        lambda: nvp.hmc(banana, tf.zeros([2, 2]), preconditioner=classes),
+    ):
+        with pytest.raises(ValueError, match="realnvp is conditional on 3 classes"):
+            call()
     with pytest.raises(ValueError, match="models images"):
         nvp.hmc(banana, tf.zeros([2, 2]), preconditioner=images)
     with pytest.raises(ValueError, match=r"points \[N, D\], of .* got shape \(2,\)"):
         nvp.hmc(banana, tf.zeros([2]))
+    with pytest.raises(ValueError, match=r"of shape \(2,\), got a batch of shape \(2, 3\)"):
+        nvp.hmc(banana, tf.zeros([2, 3]), preconditioner=vectors)
+    with pytest.raises(ValueError, match="vectors must be finite, got 1 NaN or infinite values"):
+        nvp.hmc(banana, [[0.0, 0.0], [np.nan, 0.0]])
+    with pytest.raises(ValueError, match="where the target is finite, got 2 of 2 points elsewhere"):
+        nvp.hmc(lambda y: np.nan * y[:, 0], np.zeros([2, 2]))
+    for points in (np.zeros([1, 2]), np.zeros([0, 2]), np.zeros([2, 0])):
+        with pytest.raises(ValueError, match="of which there are at least 2, got shape"):
+            nvp.hmc(banana, points)
+    for call in (
+        lambda target: nvp.hmc(target, np.zeros([2, 2])),
+        lambda target: nvp.fit_posterior(vectors, target),
+    ):
+        with pytest.raises(ValueError, match=r"of points \(2, 2\) has shape \(2,\), got \(\)"):
+            call(lambda y: tf.reduce_sum(y))
+        with pytest.raises(ValueError, match=r"has shape \(2,\), got \(2, 2\)"):
+            call(lambda y: y)
     with pytest.raises(ValueError, match="The loss of step 0 is nan"):
         nvp.fit_posterior(vectors, lambda y: np.nan * y[:, 0], steps=2)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "expected"),
+    [
+        ("num_results", [1, 2.5, True], "a whole number of at least 2"),
+        ("num_burnin_steps", [-1, 0.5], "a whole number of at least 0"),
+        ("num_leapfrog_steps", [0, None], "a whole number of at least 1"),
+        ("step_size", [0, -1, np.nan, np.inf], "a finite number above 0"),
+        ("steps", [0, 1.5, True], "a whole number of at least 1"),
+        ("sample_size", [0, -1], "a whole number of at least 1"),
+        ("learning_rate", [0, np.nan, "a"], "a finite number above 0"),
+    ],
+)
+def test_numbers_out_of_range(name, values, expected):
+    vectors = nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,))
+    fits = name in ("steps", "sample_size", "learning_rate")
+    for value in values:
+        with pytest.raises(ValueError, match=f"needs {name} to be {expected}, got"):
+            if fits:
+                nvp.fit_posterior(vectors, banana, **{name: value})
+            else:
+                nvp.hmc(banana, np.zeros([2, 2]), **{name: value})
+
+
+def test_seeds_are_an_int_or_two():
+    def runs(seed):
+        dist = nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,))
+        chains = nvp.hmc(banana, [[0, 0], [1, 1]], num_results=2, num_burnin_steps=0, seed=seed)
+        return nvp.fit_posterior(dist, banana, steps=1, seed=seed), chains.samples
+
+    for one, same in zip(runs((1, 2)), runs(np.array([1, 2])), strict=True):
+        np.testing.assert_array_equal(one, same)
+    for one, other in zip(runs(3), runs(3 + 2**40), strict=True):
+        assert (one != other).any()
+    with pytest.raises(ValueError, match="A seed is an int of at most 62 bits or two"):
+        runs([1])

@@ -146,11 +146,6 @@ def test_bits_per_dim_of_vectors_is_refused():
         nvp.bits_per_dim(nvp.flows.build("realnvp", (2,)), np.zeros([1, 2]))
 
 
-def test_no_importance_samples_are_refused():
-    with pytest.raises(ValueError, match="num_importance_samples must be at least 1, got 0"):
-        nvp.bits_per_dim(toy("uva_simple"), IMAGES, num_importance_samples=0)
-
-
 def test_gradient_of_the_likelihood_by_finite_differences():
     dist = toy("uva_vardeq", couplings=1, blocks=1)
     kwargs = {"bijector_kwargs": {"seed": (1, 1)}}

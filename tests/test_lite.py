@@ -112,6 +112,19 @@ def test_threads_may_share_it():
         np.testing.assert_array_equal(list(pool.map(fast.log_prob, batches)), expected)
 
 
+def test_seeds_are_those_of_the_flow():
+    dist = flow("uva_simple", (4, 4, 1))
+    fast, x = nvp.Lite(dist, num=3), examples(3, (4, 4, 1))
+    for seed, same in ((5, (0, 5)), ((3, 4), np.array([3, 4]))):
+        expected = dist.log_prob(x, bijector_kwargs={"seed": same})
+        np.testing.assert_allclose(fast.log_prob(x, seed=seed), expected, rtol=FLOAT32)
+    for bad in ([1], 1.5, True):
+        with pytest.raises(ValueError, match="A seed is an int of at most 62 bits or two"):
+            fast.log_prob(x, seed=bad)
+        with pytest.raises(ValueError, match="A seed is an int of at most 62 bits or two"):
+            fast.sample(seed=bad)
+
+
 def test_refuses():
     dist = flow("realnvp", (2,))
     fast = nvp.Lite(dist, num=6)

@@ -1,5 +1,7 @@
 """Training: Keras `fit` with its options, a plain loop, replicas."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -202,6 +204,26 @@ def test_two_replicas_take_the_step_of_one(images, name, strategy):
         gradient, other = start - np.asarray(a), start - np.asarray(b)
         scale = np.abs(gradient).max()
         np.testing.assert_allclose(gradient, other, atol=REPLICAS * max(scale, 1e-2), rtol=REPLICAS)
+
+
+@pytest.mark.parametrize("name", ["uva_vardeq", "realnvp"])
+@pytest.mark.parametrize("rest", [1, 3])
+def test_a_last_batch_that_replicas_cannot_share_equally(images, strategy, name, rest):
+    def trained(scope):
+        with scope:
+            # Batch normalization sees no row that a replica lacks.
+            options = {"width": 2, "couplings": 1} if name == "uva_vardeq" else {"width": 2}
+            dist = nvp.flows.build(name, SHAPE, levels=LEVELS, blocks=1, **options)
+            model = nvp.FlowModel(dist)
+            model.compile(keras.optimizers.SGD(1e-2))
+            options = {"batch_size": 8, "shuffle": False, "verbose": 0}
+            history = model.fit(images[: 8 + rest], epochs=1, **options).history
+            return history["loss"] + history["bits_per_dim"], model.weights
+
+    one, two = trained(contextlib.nullcontext()), trained(strategy.scope())
+    np.testing.assert_allclose(two[0], one[0], rtol=REPLICAS)
+    for a, b in zip(one[1], two[1], strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=REPLICAS)
 
 
 def test_vectors_at_scale_1000_train():

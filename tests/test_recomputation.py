@@ -46,7 +46,7 @@ def test_gradients_are_those_of_the_plain_pass(graph, labels):
         np.testing.assert_allclose(got, want, atol=100 * FLOAT64, rtol=100 * FLOAT64)
 
 
-# Flows of both kinds of data, small, with all that they have: scales, statistics, mixings, inverses.
+# Small flows with all that flows have: scales, statistics, mixings, inverses.
 SMALL = {
     "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
     "glow": {"steps": 2, "width": 4},
@@ -99,9 +99,26 @@ def test_every_flow_is_recomputed_or_says_that_it_cannot_be(name, shape, options
             np.testing.assert_allclose(got, want, atol=100 * FLOAT64, rtol=100 * FLOAT64)
 
 
+@pytest.mark.slow
+def test_replicas_recompute_with_the_statistics_of_the_whole_batch(strategy):
+    images = np.random.default_rng(0).integers(0, 8, (8, *SHAPE)).astype("uint8")
+    weights = []
+    for recompute in (False, True):
+        with strategy.scope():
+            dist = nvp.flows.build(
+                "realnvp", SHAPE, levels=8, width=2, blocks=1, scales=1, recompute=recompute
+            )
+            model = nvp.FlowModel(dist)
+            model.compile("adam")
+        model.fit(tf.data.Dataset.from_tensor_slices(images).batch(8), epochs=2, verbose=0)
+        weights.append([np.asarray(v) for v in model.weights])
+    for got, want in zip(*weights, strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-6)
+
+
 @pytest.mark.parametrize("jit", [False, True], ids=["graph", "xla"])
 def test_activations_are_not_kept_but_made_again(jit):
-    """The backward pass has its own run of each network, which XLA does not merge with the first."""
+    """The backward pass runs each network again; XLA does not merge it with the first run."""
 
     def products(recompute):
         dist = nvp.flows.build("realnvp", (4,), couplings=2, widths=(4,), recompute=recompute)

@@ -73,6 +73,17 @@ def check_labels(
     _check_integers(values, num_classes, "labels")
 
 
+def labels_of_examples(
+    labels: Any, num_classes: int | None, count: int, *, name: str
+) -> np.ndarray | None:
+    """Returns one label for each example, `[count]`, or None of none; see `check_labels`."""
+    check_labels(labels, num_classes, count, name=name)
+    if labels is None:
+        return None
+    values = np.asarray(labels)
+    return np.broadcast_to(values.reshape(values.shape[:1]), [count])
+
+
 def labels_of_rows(labels: Any, batch: tf.Tensor, *, name: str) -> tf.Tensor:
     """Returns one label for each row of a batch, flat.
 

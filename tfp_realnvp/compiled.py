@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import arguments
-from tfp_realnvp.checks import check_data, check_labels
+from tfp_realnvp.checks import check_data, labels_of_examples
 from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.latents import temperatures
@@ -72,11 +72,11 @@ class Compiled:
         Raises:
             ValueError: bad data, or another number of them.
         """
-        data = np.asarray(data)
-        check_data(data, tuple(self._dist.event_shape), None, name=self._dist.name)
+        dist, data = self._dist, np.asarray(data)
+        check_data(data, tuple(dist.event_shape), None, name=dist.name, dtype=dist.dtype)
         if len(data) != self._num:
             raise ValueError(f"Compiled for batches of {self._num} vectors, got {len(data)}.")
-        data = tf.convert_to_tensor(data, self._dist.dtype)
+        data = tf.convert_to_tensor(data, dist.dtype)
         return self._log_prob(data, self._labels(labels)).numpy()
 
     def sample(
@@ -104,11 +104,10 @@ class Compiled:
         return self._sample(stateless_seed(seed), tf.constant(scales), self._labels(labels)).numpy()
 
     def _labels(self, labels):
-        check_labels(labels, self._dist.num_classes, self._num, name=self._dist.name)
+        dist = self._dist
+        labels = labels_of_examples(labels, dist.num_classes, self._num, name=dist.name)
         # None is passed on: a concrete function that misses an argument takes milliseconds.
-        return (
-            None if labels is None else tf.constant(np.broadcast_to(labels, [self._num]), "int32")
-        )
+        return None if labels is None else tf.constant(labels, tf.int32)
 
     def _log_prob_in_shards(self, data, labels):
         @_compiled

@@ -31,6 +31,8 @@ class Context:
         labels: integer class labels, for class-conditional flows: one for each row, or for all.
         condition: float `[N, ..., K]` features that every conditioner sees beside its input, such
             as the image that a variational dequantizer conditions on.
+        is_empty: whether the batch is of no rows, and a row of zeros stands in its place, which
+            counts in no statistics; a bool or a bool tensor.
         exact: whether conditioners must compute in the dtype of their variables, whatever their
             dtype policy says; encoding needs it to be exactly invertible.
     """
@@ -40,6 +42,7 @@ class Context:
     training: bool = False
     labels: Any = None
     condition: Any = None
+    is_empty: Any = False
     exact: bool = False
 
     def __post_init__(self):

@@ -56,8 +56,8 @@ def fit_posterior(
         log-normalizer.
 
     Raises:
-        ValueError: a flow of images, a number out of range, another seed, a target that is not
-            `[S]`, or a loss that is not finite.
+        ValueError: a flow of images or classes, a number out of range, another seed, a target that
+            is not `[S]`, or a loss that is not finite.
 
     Example:
         >>> import tensorflow as tf, tfp_realnvp as nvp
@@ -156,9 +156,9 @@ def hmc(
         Samples and diagnostics.
 
     Raises:
-        ValueError: a flow of images or of another dimension, starting points that are not
-            `[N, D]` or not finite, a target that is not `[N]` or not finite there, a number out of
-            range, or another seed.
+        ValueError: a flow of images, of classes or of another dimension, starting points that are
+            not `[N, D]` or not finite, a target that is not `[N]` or not finite there, a number out
+            of range, or another seed.
 
     Example:
         >>> import tensorflow as tf, tfp_realnvp as nvp
@@ -256,3 +256,7 @@ def _log_density(target_log_prob: LogProb, points: tf.Tensor) -> np.ndarray:
 def _require_vectors(dist: Flow) -> None:
     if dist.levels is not None:
         raise ValueError(f"A posterior is over vectors; {dist.name} models images.")
+    if dist.num_classes is not None:
+        raise ValueError(
+            f"A posterior is one density; {dist.name} is conditional on {dist.num_classes} classes."
+        )

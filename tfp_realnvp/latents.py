@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import arguments
-from tfp_realnvp.checks import check_data, check_event_shape, check_labels
+from tfp_realnvp.checks import check_data, check_event_shape, labels_of_examples
 from tfp_realnvp.chunks import map_chunks, rows_of_chunk
 from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
@@ -23,7 +23,8 @@ _EXACT = Context(noise="centre", exact=True)
 # Calls, and signatures of a SavedModel, that compute with these.
 EXACT = frozenset({"encode", "decode"})
 
-_NOT_FINITE = (
+# Integers have no NaN: it would be black pixels.
+NOT_FINITE = (
     "The flow decodes these latents to NaN: they are too large, or its weights are not finite."
 )
 
@@ -53,7 +54,7 @@ def encode(
         True
     """
     data = np.asarray(data)
-    check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
+    check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
     return _in_chunks(dist, "encode", encode_graph, data, labels, rows_at_once)
 
 
@@ -117,14 +118,16 @@ def temperatures(dist: Flow, temperature: float | Sequence[float]) -> np.ndarray
     """Returns what to scale latents drawn from the base with, `[D]` or `[1]`; see `sample`."""
     given = np.atleast_1d(np.asarray(temperature))
     sizes = [1] if given.shape == (1,) else dist.latent_sizes
-    known = given.shape == (len(sizes),) and given.dtype.kind in "iuf"
-    scales = given.astype(dist.dtype.as_numpy_dtype) if known else given
-    if not known or not np.isfinite(scales).all() or (scales < 0).any():
+    valid = given.shape == (len(sizes),) and given.dtype.kind in "iuf"
+    if valid:
+        given = _cast(dist, given)
+        valid = bool(np.isfinite(given).all() and (given >= 0).all())
+    if not valid:
         raise ValueError(
             f"Needs one temperature >= 0, or one for each of {len(dist.latent_sizes)} scales, got "
             f"{temperature}."
         )
-    return np.repeat(scales, sizes)
+    return np.repeat(given, sizes)
 
 
 def split_scales(dist: Flow, latents: Any) -> list[np.ndarray]:
@@ -254,8 +257,7 @@ def decode_graph(
     data = map_chunks(of_chunk, [latents, labels], rows=rows, dtype=dist.dtype)
     if dist.levels is None:
         return data
-    # As integers NaN would be black pixels.
-    check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(data)), [_NOT_FINITE])
+    check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(data)), [NOT_FINITE])
     with tf.control_dependencies([check]):
         return tf.cast(data, pixel_dtype(dist))
 
@@ -293,17 +295,21 @@ def _latents(dist: Flow, latents: Any) -> np.ndarray:
     check_event_shape(latents.shape, (sum(dist.latent_sizes),), f"The latent side of {dist.name}")
     if latents.dtype.kind not in "iuf":
         raise ValueError(f"latents must be real numbers, got an array of dtype {latents.dtype}.")
-    bad = np.count_nonzero(~np.isfinite(latents.astype(dist.dtype.as_numpy_dtype)))
+    bad = np.count_nonzero(~np.isfinite(_cast(dist, latents)))
     if bad:
         raise ValueError(f"latents must be finite, got {bad} NaN or infinite values.")
     return latents
 
 
+def _cast(dist: Flow, values: np.ndarray) -> np.ndarray:
+    """Returns values in the flow's dtype, infinite where they are too large for it."""
+    with np.errstate(over="ignore"):
+        return values.astype(dist.dtype.as_numpy_dtype)
+
+
 def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: int) -> np.ndarray:
     arguments.whole(key, "rows_at_once", rows)
-    check_labels(labels, dist.num_classes, len(values), name=dist.name)
-    if labels is not None:
-        labels = np.broadcast_to(np.asarray(labels), [len(values)])
+    labels = labels_of_examples(labels, dist.num_classes, len(values), name=dist.name)
     if not len(values):
         # oneDNN's convolutions refuse an empty batch: take the shape and dtype of one row.
         row = np.zeros([1, *values.shape[1:]], values.dtype)
@@ -315,8 +321,8 @@ def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: in
         try:
             return function(values[start : start + rows], chunk_labels).numpy()
         except tf.errors.InvalidArgumentError as error:
-            if _NOT_FINITE not in str(error):
+            if NOT_FINITE not in str(error):
                 raise
-            raise ValueError(_NOT_FINITE) from error
+            raise ValueError(NOT_FINITE) from error
 
     return np.concatenate([mapped(start) for start in range(0, len(values), rows)])

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import arguments
-from tfp_realnvp.checks import check_data, check_labels
+from tfp_realnvp.checks import check_data, labels_of_examples
 from tfp_realnvp.chunks import map_chunks, rows_of_chunk
 from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
@@ -208,9 +208,8 @@ def _noise_draws(
 ) -> Iterator[Iterator[np.ndarray]]:
     """Yields for each chunk of the data its log-probabilities under `count` draws of the noise."""
     data = np.asarray(data)
-    check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
-    check_labels(labels, dist.num_classes, len(data), name=dist.name)
-    labels = None if labels is None else np.broadcast_to(np.asarray(labels), [len(data)])
+    check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
+    labels = labels_of_examples(labels, dist.num_classes, len(data), name=dist.name)
     evaluate = traced(dist, "log_prob", _log_prob)
     chunk = arguments.whole("A likelihood", "rows_at_once", rows_at_once)
     seeds = noise_seeds(seed)

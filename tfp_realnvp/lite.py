@@ -15,11 +15,11 @@ import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
 from tfp_realnvp import arguments
-from tfp_realnvp.checks import check_data, check_labels
+from tfp_realnvp.checks import check_data, labels_of_examples
 from tfp_realnvp.conditioners.convolution import undivided
 from tfp_realnvp.context import Context, stateless_seed
 from tfp_realnvp.distribution import Flow
-from tfp_realnvp.latents import draw, pixel_dtype, temperatures
+from tfp_realnvp.latents import NOT_FINITE, draw, pixel_dtype, temperatures
 
 
 class Lite:
@@ -80,7 +80,7 @@ class Lite:
         """
         seed = stateless_seed(seed)
         dist, data = self._dist, np.asarray(data)
-        check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
+        check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
         if len(data) != self._num:
             raise ValueError(f"Lite for batches of {self._num} examples, got {len(data)}.")
         inputs = {"data": data.astype("float32")}
@@ -105,7 +105,7 @@ class Lite:
 
         Raises:
             ValueError: bad labels, a temperature that is negative or not finite, not one per
-                scale, or another seed.
+                scale, or another seed; pixels that are NaN.
         """
         scales = temperatures(self._dist, temperature)
         if seed is None:
@@ -114,8 +114,11 @@ class Lite:
         else:
             latents = draw(self._dist, "Lite.sample", self._num, seed)
         drawn = self._run("sample", _decode, {"latents": latents * scales}, labels)
-        pixels = self._dist.levels is not None
-        return drawn.astype(pixel_dtype(self._dist).as_numpy_dtype) if pixels else drawn
+        if self._dist.levels is None:
+            return drawn
+        if not np.isfinite(drawn).all():
+            raise ValueError(NOT_FINITE)
+        return drawn.astype(pixel_dtype(self._dist).as_numpy_dtype)
 
     def _noise(self, quantizer, data, seed):
         # NumPy's: after a graph TensorFlow's threads stay awake for a while, in the programs' way.
@@ -124,9 +127,10 @@ class Lite:
         return quantizer.base_noise(tf.constant(data), Context(seed=seed)).numpy()
 
     def _run(self, name, function, inputs, labels):
-        check_labels(labels, self._dist.num_classes, self._num, name=self._dist.name)
+        dist = self._dist
+        labels = labels_of_examples(labels, dist.num_classes, self._num, name=dist.name)
         if labels is not None:
-            inputs = {**inputs, "labels": np.broadcast_to(labels, [self._num]).astype("int32")}
+            inputs = {**inputs, "labels": labels.astype("int32")}
         if name not in self._calls:
             self._calls[name] = self._converted(function, inputs)
         return self._calls[name](inputs)

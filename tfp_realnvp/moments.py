@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
+import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+Snapshot = tuple[tf.Tensor, tf.Tensor]
+
+
+class _Replays(threading.local):
+    """The snapshots in use, by the moments' identity; replicas have a thread each."""
+
+    def __init__(self) -> None:
+        self.snapshots: dict[int, Snapshot] = {}
+
+
+_replays = _Replays()
 
 
 class RunningMoments:
@@ -24,13 +39,20 @@ class RunningMoments:
         self.mean, self.variance, self.momentum = mean, variance, momentum
         #: Where `observe` sends what passes, while statistics are re-estimated.
         self.recorder: MomentsOfData | None = None
-        #: A snapshot that stands for the variables, which then stay as they are.
-        self.replayed: tuple[tf.Tensor, tf.Tensor] | None = None
 
-    def snapshot(self) -> tuple[tf.Tensor, tf.Tensor]:
+    @contextlib.contextmanager
+    def replayed(self, snapshot: Snapshot) -> Iterator[None]:
+        """Has a snapshot stand for the variables, which stay as they are, in this thread."""
+        _replays.snapshots[id(self)] = snapshot
+        try:
+            yield
+        finally:
+            del _replays.snapshots[id(self)]
+
+    def snapshot(self) -> Snapshot:
         """Returns the running moments of now, in the variables' dtype."""
-        if self.replayed is not None:
-            return self.replayed
+        if id(self) in _replays.snapshots:
+            return _replays.snapshots[id(self)]
         return tf.convert_to_tensor(self.mean.value), tf.convert_to_tensor(self.variance.value)
 
     def of_running(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -40,13 +62,24 @@ class RunningMoments:
         mean, variance = self.snapshot()
         return tf.cast(mean, _wide(x)), tf.cast(variance, _wide(x))
 
-    def of_batch(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the moments of `[N, ..., C]` over all axes but the last, and all replicas."""
+    def of_batch(self, x: tf.Tensor, *, is_empty: Any) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the moments of `[N, ..., C]` over all axes but the last, and all replicas.
+
+        Args:
+            x: activations.
+            is_empty: whether they are of no data; see `Context.is_empty`.
+        """
         x = tf.cast(x, _wide(x))
         axes = list(range(x.shape.rank - 1))
-        count = sum_over_replicas(tf.cast(tf.size(x) // x.shape[-1], x.dtype))
-        mean = sum_over_replicas(tf.reduce_sum(x, axes)) / count
-        return mean, sum_over_replicas(tf.reduce_sum(tf.square(x - mean), axes)) / count
+        counts = 1 - tf.cast(is_empty, x.dtype)
+        size = sum_over_replicas(counts * tf.cast(tf.size(x) // x.shape[-1], x.dtype))
+
+        def mean_of(values):
+            total = sum_over_replicas(counts * tf.reduce_sum(values, axes))
+            return tf.math.divide_no_nan(total, size)
+
+        mean = mean_of(x)
+        return mean, mean_of(tf.square(x - mean))
 
     def update(self, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Takes a training step.
@@ -62,7 +95,7 @@ class RunningMoments:
         old_mean, old_variance = self.snapshot()
         mean = keep * tf.cast(old_mean, mean.dtype) + (1 - keep) * mean
         variance = keep * tf.cast(old_variance, variance.dtype) + (1 - keep) * variance
-        if self.replayed is None:
+        if id(self) not in _replays.snapshots:
             self.mean.assign(tf.stop_gradient(mean))
             self.variance.assign(tf.stop_gradient(variance))
         return mean, variance
@@ -93,6 +126,8 @@ class MomentsOfData:
     def add(self, x: np.ndarray) -> None:
         """Takes a part `[N, ..., C]` in."""
         flat = np.asarray(x, np.float64).reshape(-1, x.shape[-1])
+        if not len(flat):
+            return
         mean, total = flat.mean(0), self.count + len(flat)
         step = mean - self.mean
         self._squares = (
@@ -129,7 +164,7 @@ def mean_and_log_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         >>> from tfp_realnvp.moments import mean_and_log_std
         >>> mean, log_std = mean_and_log_std(np.array([[1e-30, 7.0], [3e-30, 7.0]], "float32"))
         >>> mean.tolist()[1], np.exp(log_std).round(33).tolist()
-        (7.0, [0.0, 1.0])
+        (7.0, [1e-30, 1.0])
     """
     limits = np.finfo(values.dtype)
     flat = values.reshape(-1, values.shape[-1]).astype(np.float64)

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.bijectors import Logit
-from tfp_realnvp.checks import check_data, check_labels
+from tfp_realnvp.checks import check_data, labels_of_examples
 from tfp_realnvp.context import Context, Scope
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.likelihood import ROWS_AT_ONCE, noise_seeds
@@ -41,8 +41,7 @@ def dequantization_noise(
     seeds = noise_seeds(seed)
     images = np.asarray(images)
     check_data(images, tuple(dist.event_shape), dist.levels, name=dist.name)
-    check_labels(labels, dist.num_classes, len(images), name=dist.name)
-    labels = None if labels is None else np.broadcast_to(np.asarray(labels), [len(images)])
+    labels = labels_of_examples(labels, dist.num_classes, len(images), name=dist.name)
     draw = traced(dist, "noise", _noise)
     parts = [np.zeros([0, *dist.event_shape], dist.dtype.as_numpy_dtype)]
     for start in range(0, len(images), rows_at_once):

@@ -12,7 +12,7 @@ from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.factor_out import FactorOut
-from tfp_realnvp.checks import check_data, check_labels
+from tfp_realnvp.checks import check_data, labels_of_examples
 from tfp_realnvp.context import Context
 from tfp_realnvp.distribution import Flow
 from tfp_realnvp.moments import MomentsOfData, RunningMoments
@@ -48,14 +48,12 @@ def reestimate_statistics(
     """
     arguments.whole("reestimate_statistics", "rows_at_once", rows_at_once)
     data = np.asarray(data)
-    check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name)
-    check_labels(labels, dist.num_classes, len(data), name=dist.name)
+    check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
+    labels = labels_of_examples(labels, dist.num_classes, len(data), name=dist.name)
     if not len(data):
         raise ValueError("Statistics are those of at least one example, got none.")
     if not running_moments(dist.bijector):
         return
-    if labels is not None:
-        labels = np.broadcast_to(np.asarray(labels), [len(data)])
     chunks = []
     for start in range(0, len(data), rows_at_once):
         rows = slice(start, start + rows_at_once)

@@ -246,7 +246,7 @@ class FlowBijector(Bridge):
                 f"{tuple(value.shape)}."
             )
         value = tf.cast(value, self._scope.dtype)
-        batch, static_batch = tf.shape(value)[: tf.rank(value) - ndims], value.shape[:-ndims]
+        batch, static_batch = tf.shape(value)[:-ndims], value.shape[:-ndims]
         labels = self._labels_of_rows(context.labels, batch)
         if value.shape.rank == ndims + 1:
             rows = tf.ensure_shape(value, (None, *expected))
@@ -282,13 +282,14 @@ def _of_any_count(method, rows: tf.Tensor, context: Context, *, convolves: bool)
     if not convolves or rows.shape[0]:
         return method(rows, context)
     count = tf.shape(rows)[0]
-    missing = tf.cast(tf.equal(count, 0), tf.int32)
+    is_empty = tf.equal(count, 0)
+    missing = tf.cast(is_empty, tf.int32)
 
     def filled(value):
         return tf.concat([value, tf.zeros([missing, *value.shape[1:]], value.dtype)], 0)
 
     labels = None if context.labels is None else filled(context.labels)
-    value, log_det = method(filled(rows), context.replace(labels=labels))
+    value, log_det = method(filled(rows), context.replace(labels=labels, is_empty=is_empty))
     return value[:count], log_det[:count]
 
 

@@ -70,7 +70,7 @@ class BatchNorm(FlowBijector):
     def _inverse_and_log_det(self, y, context):
         running = self._statistics.running
         if context.training:
-            mean, variance = running.update(*running.of_batch(y))
+            mean, variance = running.update(*running.of_batch(y, is_empty=context.is_empty))
         else:
             mean, variance = running.of_running(y)
         x = (y - mean) * tf.math.rsqrt(variance + self.epsilon)

@@ -25,7 +25,9 @@ class Bridge(tfp.bijectors.Bijector):
     """A `tfb.Bijector` made of `forward_and_log_det` and `inverse_and_log_det`; see `FlowBijector`.
 
     Two bijectors are equal when they share their variables, configuration and place: a bijector
-    and its `copy`. TFP's cache and `tf.function` go by that.
+    and its `copy`. TFP's cache and `tf.function` go by that. As with TFP's own bijectors, what the
+    cache holds of a tensor stays as long as its result is alive, though variables may have changed:
+    `inverse_and_log_det` and `tf.identity` go past it.
 
     Args:
         **kwargs: see `tfb.Bijector`.

@@ -101,10 +101,12 @@ def _fresh_noise(y: tf.Tensor, context: Context, path: str) -> tf.Tensor:
     replicas = replica.num_replicas_in_sync if replica is not None else 1
     if context.seed is None or replicas == 1:
         return _uniform(tf.shape(y), seed, y.dtype)
-    # Drawn for the global batch and sliced: the number of replicas changes no noise.
+    # Drawn for the global batch and sliced: the number of replicas changes no noise. Shares of a
+    # batch may differ.
     size = tf.shape(y)[0]
-    shape = tf.concat([[size * replicas], tf.shape(y)[1:]], 0)
-    start = tf.cast(replica.replica_id_in_sync_group, tf.int32) * size
+    sizes = replica.all_gather(size[None], axis=0)
+    start = tf.reduce_sum(sizes[: replica.replica_id_in_sync_group])
+    shape = tf.concat([[tf.reduce_sum(sizes)], tf.shape(y)[1:]], 0)
     return tf.ensure_shape(
         _uniform(shape, seed, y.dtype)[start : start + size], y.shape, name="replica_noise"
     )

@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.composition import Composition
-from tfp_realnvp.bijectors.flatten import Flatten
+from tfp_realnvp.bijectors.flatten import Flatten, checked_flat
 from tfp_realnvp.bijectors.foreign import as_members
 from tfp_realnvp.context import Scope
 
@@ -47,6 +47,11 @@ class FactorOut(FlowBijector):
         self.rest = Composition(end_flat(rest, ndims=3), ndims=3, name="rest")
 
     @property
+    def is_surjective(self) -> bool:
+        """Whether any member of the rest is."""
+        return self.rest.is_surjective
+
+    @property
     def needs_data(self) -> bool:
         """See `FlowBijector.needs_data`."""
         return self.rest.needs_data
@@ -68,7 +73,7 @@ class FactorOut(FlowBijector):
         return (math.prod(data_shape),)
 
     def _data_shape(self, latent_shape: Shape) -> Shape:
-        return self.event_shape
+        return checked_flat(self, latent_shape)
 
     def _inverse_and_log_det(self, y, context):
         half = y.shape[-1] // 2

@@ -28,10 +28,24 @@ class Flatten(FlowBijector):
         return (math.prod(data_shape),)
 
     def _data_shape(self, latent_shape: Shape) -> Shape:
-        return self.event_shape
+        return checked_flat(self, latent_shape)
 
     def _inverse_and_log_det(self, y, context):
         return tf.reshape(y, (-1, math.prod(y.shape[1:]))), tf.zeros(tf.shape(y)[:1], y.dtype)
 
     def _forward_and_log_det(self, x, context):
         return tf.reshape(x, (-1, *self.event_shape)), tf.zeros(tf.shape(x)[:1], x.dtype)
+
+
+def checked_flat(bijector: FlowBijector, latent_shape: Shape) -> Shape:
+    """Returns the event shape that a bijector to flat latents was built for.
+
+    Raises:
+        ValueError: it is not built, or for latents of another size.
+    """
+    size = math.prod(bijector.event_shape)
+    if latent_shape != (size,):
+        raise ValueError(
+            f"{bijector.name} was built for latents of shape {(size,)}, got {latent_shape}."
+        )
+    return bijector.event_shape

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfp_realnvp import arguments
+from tfp_realnvp.bijectors.affine_from_data import AffineFromData
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.recomputation import is_recomputable
 from tfp_realnvp.context import Scope
@@ -21,7 +22,8 @@ class Invert(FlowBijector):
 
     Raises:
         TypeError: not a bijector of this library.
-        ValueError: the bijector loses information, waits for data, or changes the event shape.
+        ValueError: the bijector loses information or starts from data; at building, it changes the
+            event shape.
 
     Example:
         >>> import numpy as np
@@ -34,7 +36,10 @@ class Invert(FlowBijector):
 
     def __init__(self, bijector: FlowBijector, *, name: str | None = None):
         arguments.instance("Invert", "bijector", bijector, FlowBijector)
-        if bijector.is_surjective or bijector.needs_data:
+        if bijector.is_surjective:
+            raise ValueError(f"Only a bijector that loses nothing can be inverted, got {bijector}.")
+        # Not `needs_data`: one that has been set from data would come back from a file without.
+        if any(isinstance(b, AffineFromData) for b in (bijector, *bijector.submodules)):
             raise ValueError(f"Only a bijector that needs no data can be inverted, got {bijector}.")
         super().__init__(
             data_ndims=bijector.forward_min_event_ndims,

@@ -36,7 +36,8 @@ class NeuralODE(FlowBijector):
     The solver is adaptive, row by row; see `ode_solver.integrate`. `tfp.math.ode` was not taken:
     it chooses one step for a whole batch, so that a row's density would depend on the rows beside
     it. Values agree with the exact flow to about `tolerance`, and so does a round trip. Training
-    under XLA stores `max_steps` steps.
+    under XLA stores `max_steps` steps. `tf.vectorized_map` of a gradient is refused: rows do not
+    depend on each other, so that the gradient of the sum over a batch has each row's score.
 
     Args:
         velocity: the network.
@@ -120,7 +121,8 @@ class NeuralODE(FlowBijector):
         if context.noise == "fresh":
             noise = _fresh_noise(value, context, self._scope.path)
         else:
-            context = context.replace(seed=(0, 0) if context.seed is None else context.seed)
+            if context.seed is None:
+                context = context.replace(seed=(0, 0))
             noise = _fresh_noise(value[:1] * 0, context, self._scope.path)
         return tf.where(noise < 0.5, -tf.ones_like(noise), tf.ones_like(noise))
 

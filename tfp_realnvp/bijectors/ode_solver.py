@@ -34,7 +34,8 @@ def integrate(
 
     Each row chooses its steps by its own error, so that its result does not depend on the rows
     beside it. The loop runs in graphs and under XLA; its gradients are those of the steps that
-    were taken, exactly, with their lengths held fixed.
+    were taken, exactly, with their lengths held fixed. `tf.vectorized_map` takes its values but not
+    its gradients: TensorFlow cannot differentiate a loop whose length differs from row to row.
 
     Args:
         field: gives `[N, K]` from times `[N]` and states `[N, K]`.
@@ -44,6 +45,9 @@ def integrate(
 
     Returns:
         States at 1, `[N, K]`; NaN in rows that were given up.
+
+    Raises:
+        NotImplementedError: a gradient inside of `tf.vectorized_map`.
 
     Example:
         >>> import tensorflow as tf
@@ -81,4 +85,32 @@ def integrate(
     t, _, y, _ = tf.while_loop(
         lambda t, length, y, slope: tf.reduce_any(t < 1), step, first, maximum_iterations=max_steps
     )
-    return tf.where((t < 1)[:, None], tf.constant(np.nan, dtype), y)
+    # NaN arises only where a row was given up: tools that look for it see none elsewhere.
+    arrived = tf.cast(t >= 1, dtype)
+    return _differentiable(tf.where((t < 1)[:, None], (arrived / arrived)[:, None], y))
+
+
+@tf.custom_gradient
+def _differentiable(y: tf.Tensor) -> tuple[tf.Tensor, Callable[[tf.Tensor], tf.Tensor]]:
+    """Returns its argument, whose gradient is refused where TensorFlow would fail at it."""
+    mapped = _in_vectorized_map()
+
+    def gradient(upstream: tf.Tensor) -> tf.Tensor:
+        if mapped:
+            raise NotImplementedError(
+                "tf.vectorized_map cannot differentiate a neural ODE, whose solver takes as many "
+                "steps as each row needs. Its rows are apart: differentiate the sum over a batch."
+            )
+        return upstream
+
+    return tf.identity(y), gradient
+
+
+def _in_vectorized_map() -> bool:
+    """Whether a graph is being traced for `tf.vectorized_map`, by the scope it traces under."""
+    graph = None if tf.executing_eagerly() else tf.compat.v1.get_default_graph()
+    while graph is not None:
+        if any(part.startswith("loop_body") for part in graph.get_name_scope().split("/")):
+            return True
+        graph = getattr(graph, "outer_graph", None)
+    return False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -93,8 +93,10 @@ def inverse_recomputing(
                 sources = [_after(done, value), *condition, *(variables[i] for i in at)]
                 with (
                     tf.GradientTape(watch_accessed_variables=False) as tape,
-                    _replayed(_moments(member), before),
+                    contextlib.ExitStack() as replays,
                 ):
+                    for running, snapshot in zip(_moments(member), before, strict=True):
+                        replays.enter_context(running.replayed(snapshot))
                     tape.watch(sources)
                     outputs = member._inverse_and_log_det(
                         sources[0], within(sources[1 : 1 + len(condition)])
@@ -135,15 +137,3 @@ def _after(gradients: Sequence[tf.Tensor], value: tf.Tensor) -> tf.Tensor:
 
 def _moments(member: FlowBijector) -> list[RunningMoments]:
     return [running for layer in member.keras_layers for running in getattr(layer, "moments", ())]
-
-
-@contextlib.contextmanager
-def _replayed(moments: Sequence[RunningMoments], before: Sequence[Any]) -> Iterator[None]:
-    """Has running moments be what they were before the first run, and stay what they are."""
-    for running, snapshot in zip(moments, before, strict=True):
-        running.replayed = snapshot
-    try:
-        yield
-    finally:
-        for running in moments:
-            running.replayed = None

@@ -45,18 +45,22 @@ class Squeeze(FlowBijector):
         self.order = order
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        height, width, _ = event_shape
-        if height % 2 or width % 2:
-            raise ValueError(
-                f"A squeeze needs even height and width, got events of shape {event_shape}."
-            )
+        self._latent_shape(event_shape)
 
     def _latent_shape(self, data_shape: Shape) -> Shape:
         height, width, channels = data_shape
+        if height % 2 or width % 2:
+            raise ValueError(
+                f"A squeeze needs even height and width, got events of shape {data_shape}."
+            )
         return height // 2, width // 2, 4 * channels
 
     def _data_shape(self, latent_shape: Shape) -> Shape:
         height, width, channels = latent_shape
+        if channels % 4:
+            raise ValueError(
+                f"An unsqueeze needs a multiple of 4 channels, got events of shape {latent_shape}."
+            )
         return 2 * height, 2 * width, channels // 4
 
     def _permutation(self, channels: int) -> np.ndarray | None:
@@ -112,10 +116,7 @@ class Unsqueeze(FlowBijector):
         self.order = order
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        if event_shape[-1] % 4:
-            raise ValueError(
-                f"An unsqueeze needs a multiple of 4 channels, got events of shape {event_shape}."
-            )
+        self._latent_shape(event_shape)
 
     def _latent_shape(self, data_shape: Shape) -> Shape:
         return self._squeeze._data_shape(data_shape)

@@ -36,7 +36,8 @@ class VariationalDequantization(Dequantization):
         name: name of the bijector.
 
     Raises:
-        ValueError: levels or alpha out of range; at building, couplings that change the shape.
+        ValueError: levels or alpha out of range, or couplings that lose information; at building,
+            couplings that change the shape.
     """
 
     def __init__(
@@ -51,6 +52,11 @@ class VariationalDequantization(Dequantization):
         # At 0 the logit of base noise, which may be 0 itself, would be infinite.
         self.alpha = arguments.real("VariationalDequantization", "alpha", alpha, above=0, below=1)
         self.noise_flow = Composition(couplings, name="noise_flow")
+        if self.noise_flow.is_surjective:
+            raise ValueError(
+                "The noise flow of variational dequantization must lose nothing, got "
+                f"{self.noise_flow}."
+            )
         self._to_reals = Logit(alpha=alpha, name="noise_logit")
         self._to_unit = Logit(alpha=0.0, name="noise_sigmoid")
 

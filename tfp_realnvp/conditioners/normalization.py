@@ -40,7 +40,7 @@ class BatchNormalization:
     def __call__(self, x: tf.Tensor, context: Context) -> tf.Tensor:
         """Normalises `[N, H, W, C]`, in the dtype of `x`."""
         if context.training and not context.exact:
-            mean, variance = self.running.of_batch(x)
+            mean, variance = self.running.of_batch(x, is_empty=context.is_empty)
             self.running.update(mean, variance)
         else:
             mean, variance = self.running.of_running(x)
