@@ -113,3 +113,21 @@ def test_a_loss_that_is_not_finite_is_told_with_the_checkpoint_that_there_is(sav
     kept.restore(model)
     with pytest.raises(callbacks.NotFiniteError, match="; the checkpoint of step 0 is from before"):
         stop.on_train_batch_end(0, {"loss": math.nan})
+
+
+def test_a_broken_epoch_of_a_version_with_more_metrics_goes_on(tmp_path):
+    x = np.random.default_rng(0).normal(size=(8, 2))
+    model = compiled()
+    model.fit(x, batch_size=4, verbose=0)
+    kept = checkpoint(tmp_path / "last.npz", model)
+    kept.save()
+    with np.load(kept.path) as stored:
+        arrays = dict(stored)
+    count = sum(key.startswith("metrics/") for key in arrays)
+    arrays |= {f"metrics/{count + i}": arrays[f"metrics/{count - 2 + i}"] for i in range(2)}
+    np.savez(kept.path, **arrays)
+    assert kept.restore(model) == 2
+    model.reset_metrics()
+    kept.on_epoch_begin(0)
+    for i, variable in enumerate(model.metrics_variables):
+        np.testing.assert_array_equal(variable, arrays[f"metrics/{i}"])

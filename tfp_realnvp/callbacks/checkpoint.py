@@ -53,7 +53,9 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Gives a broken epoch its running averages back, after Keras has reset them."""
         if self._metrics_to_restore is not None:
-            _assign(self.model.metrics_variables, self._metrics_to_restore, where=self.path)
+            # Models once had the likelihood twice among their metrics, at the end.
+            variables = self.model.metrics_variables
+            _assign(variables, self._metrics_to_restore[: len(variables)], where=self.path)
             self._metrics_to_restore = None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
