@@ -246,6 +246,12 @@ def test_steps_of_the_mixing_do_not_grow_with_the_dimensions(rng):
     assert np.max(losses) < 1.02 * 256 * np.log(2 * np.pi * np.e)
 
 
+def test_files_know_what_holds_variables_by_its_class():
+    """Keras finds the layers of a file by these names: another loses files there are."""
+    kinds = {type(layer).__name__ for layer in glow_of_vectors(2).keras_layers}
+    assert {"_Moments", "_ChannelAffine", "_Factors"} <= kinds
+
+
 def test_files_hold_the_factors_whatever_the_scale_of_their_training(tmp_path, monkeypatch):
     """A file from before there was one gives the same flow."""
     from tfp_realnvp.bijectors import invertible_conv

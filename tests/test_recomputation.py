@@ -141,6 +141,24 @@ def test_activations_are_not_kept_but_made_again(jit):
     assert again >= plain + 4
 
 
+def test_what_is_inverted_is_run_again_as_one():
+    results = []
+    for recompute in (False, True):
+        couplings = [
+            nvp.bijectors.Coupling(nvp.bijectors.Halves(), nvp.conditioners.MLP(widths=(4,)))
+            for _ in range(2)
+        ]
+        member = nvp.bijectors.Invert(nvp.bijectors.Composition(couplings))
+        dist = nvp.Flow([member], (4,), dtype="float64", recompute=recompute)
+        perturb_weights(dist.bijector)
+        assert not recompute or member.recomputable
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(dist.log_prob(np.ones([3, 4])))
+        results.append(tape.gradient(loss, dist.trainable_variables))
+    for got, want in zip(*results, strict=True):
+        np.testing.assert_allclose(got, want, atol=FLOAT64)
+
+
 def test_a_network_from_elsewhere_is_not_run_again():
     """It might draw noise, as dropout does, or keep statistics."""
     network = keras.Sequential([keras.layers.Dense(4), keras.layers.Dropout(0.5)])

@@ -8,7 +8,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_realnvp import arguments
-from tfp_realnvp.bijectors.affine_from_data import AffineFromData
+from tfp_realnvp.bijectors.affine_from_data import AffineFromData, ShiftAndLogScale
+
+
+class _ChannelAffine(ShiftAndLogScale):
+    shift_name, trained = "bias", True
 
 
 class ActNorm(AffineFromData):
@@ -39,7 +43,7 @@ class ActNorm(AffineFromData):
         [[1.0]]
     """
 
-    shift_name, trained = "bias", True
+    layer = _ChannelAffine
 
     def __init__(self, *, ndims: int = 3, name: str | None = None):
         super().__init__(data_ndims=arguments.whole("ActNorm", "ndims", ndims), name=name)

@@ -24,20 +24,13 @@ class AffineFromData(FlowBijector):
     it keeps 1.
     """
 
-    #: Name of the variable of the shift.
-    shift_name: str
-    #: Whether shift and scale are trained on from there.
-    trained: bool
+    #: The class of what holds the variables.
+    layer: type[ShiftAndLogScale]
 
-    _held: _ShiftAndLogScale
+    _held: ShiftAndLogScale
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        self._held = _ShiftAndLogScale(
-            self.shift_name,
-            trained=self.trained,
-            dtype=scope.dtype,
-            name=scope.path.replace("/", "."),
-        )
+        self._held = self.layer(dtype=scope.dtype, name=scope.path.replace("/", "."))
         self._held.build((None, *event_shape))
         self._track(self._held)
 
@@ -71,20 +64,26 @@ class AffineFromData(FlowBijector):
         self._held.initialized.assign(1)
 
 
-class _ShiftAndLogScale(keras.layers.Layer):
-    """Holds shift, log-scale and whether they are set, so that Keras trains and saves them."""
+class ShiftAndLogScale(keras.layers.Layer):
+    """Holds shift, log-scale and whether they are set, so that Keras trains and saves them.
 
-    def __init__(self, shift_name: str, *, trained: bool, **kwargs: Any):
-        super().__init__(**kwargs)
-        self._shift_name, self._trained = shift_name, trained
+    Files know it by the name of its class: each bijector's is its own.
+    """
+
+    #: Name of the variable of the shift.
+    shift_name: str
+    #: Whether shift and scale are trained on from where data set them.
+    trained: bool
 
     def build(self, input_shape: Any) -> None:
+        """Creates the variables, one element for each of the last axis."""
+
         def hold(name: str) -> keras.Variable:
             return self.add_weight(
-                shape=input_shape[-1:], initializer="zeros", trainable=self._trained, name=name
+                shape=input_shape[-1:], initializer="zeros", trainable=self.trained, name=name
             )
 
-        self.shift = hold(self._shift_name)
+        self.shift = hold(self.shift_name)
         self.log_scale = hold("log_scale")
         self.initialized = self.add_weight(
             shape=(), initializer="zeros", trainable=False, name="initialized", dtype="int32"

@@ -7,7 +7,7 @@ from typing import Any
 from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.affine_from_data import AffineFromData
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.bijectors.recomputation import is_recomputable
+from tfp_realnvp.bijectors.recomputation import is_recomputable, with_weights
 from tfp_realnvp.context import Scope
 
 
@@ -50,8 +50,8 @@ class Invert(FlowBijector):
 
     @property
     def recomputable(self) -> bool:
-        """Whether the bijector is; see `recomputation.is_recomputable`."""
-        return is_recomputable(self.bijector)
+        """Whether all in it that has weights is, which is then run again as one."""
+        return all(is_recomputable(b) for b in with_weights(self.bijector))
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         latent = self.bijector.build(event_shape, scope)

@@ -28,9 +28,15 @@ def is_recomputable(bijector: Any) -> bool:
         moments = getattr(conditioner, "moments", ())
         replayed = [id(v) for running in moments for v in (running.mean, running.variance)]
         states = [id(v) for v in conditioner.non_trainable_variables]
-        if not isinstance(conditioner, Conditioner) or set(states) > set(replayed):
+        if not isinstance(conditioner, Conditioner) or not set(states) <= set(replayed):
             return False
     return getattr(bijector, "recomputable", True)
+
+
+def with_weights(bijector: FlowBijector) -> list[FlowBijector]:
+    """Returns a built bijector and those in it, however deep, that have layers of their own."""
+    found = [b for b in (bijector, *bijector.submodules) if isinstance(b, FlowBijector)]
+    return [b for b in found if b._own_layers]
 
 
 def check_recomputation(bijector: FlowBijector, *, name: str) -> None:
@@ -39,9 +45,9 @@ def check_recomputation(bijector: FlowBijector, *, name: str) -> None:
     Raises:
         ValueError: no member with weights can be run again.
     """
-    trained = [b for b in bijector.submodules if getattr(b, "_own_layers", ())]
-    if not any(is_recomputable(b) and b.trainable_variables for b in trained):
-        kinds = sorted({type(b).__name__ for b in trained})
+    members = with_weights(bijector)
+    if not any(is_recomputable(b) and b.trainable_variables for b in members):
+        kinds = sorted({type(b).__name__ for b in members})
         raise ValueError(
             f"{name} has nothing to recompute in its backward pass: recompute=True is for flows "
             f"with couplings and other members that can be run again, got {kinds}."

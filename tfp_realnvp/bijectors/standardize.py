@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfp_realnvp.bijectors.affine_from_data import AffineFromData
+from tfp_realnvp.bijectors.affine_from_data import AffineFromData, ShiftAndLogScale
+
+
+class _Moments(ShiftAndLogScale):
+    shift_name, trained = "mean", False
 
 
 class Standardize(AffineFromData):
@@ -31,7 +35,7 @@ class Standardize(AffineFromData):
         [[1.0]]
     """
 
-    shift_name, trained = "mean", False
+    layer = _Moments
 
     def __init__(self, *, name: str | None = None):
         super().__init__(data_ndims=1, name=name)

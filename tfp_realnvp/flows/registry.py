@@ -213,7 +213,7 @@ def _definition(name: str, shape: tuple[int, ...]) -> Definition:
 
 
 def _options(definition: Definition) -> dict[str, Any]:
-    _, *parameters = inspect.signature(definition).parameters.values()
+    parameters = list(inspect.signature(definition).parameters.values())[1:]
     return {p.name: p.default for p in parameters if p.name != "levels"}
 
 
