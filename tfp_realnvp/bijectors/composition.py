@@ -77,6 +77,17 @@ class Composition(FlowBijector):
             yield f"{kind}_{counts[kind]}", bijector
             counts[kind] += 1
 
+    def __eq__(self, other: object) -> bool:
+        # Equal are compositions of the same members, such as `Flow.continuous` each time.
+        if self is other:
+            return True
+        if not isinstance(other, Composition) or type(self) is not type(other):
+            return False
+        return self.bijectors == other.bijectors and self._built_for == other._built_for
+
+    def __hash__(self) -> int:
+        return hash(tuple(self.bijectors))
+
     def share(self, built: Composition, event_shape: Shape) -> Composition:
         """Marks this composition, of members of a built one, as built; returns itself."""
         self._scope, self._built_for = built._scope, event_shape
