@@ -114,3 +114,11 @@ def test_seeds_of_all_forms():
     for seed in (2.5, "a", [1], [1, 2, 3], (2**40, 1), True, tf.constant(1.0)):
         with pytest.raises(ValueError, match="A seed is an int of at most 62 bits or two integers"):
             nvp.Context(seed=seed)
+
+
+def test_a_graph_checks_that_labels_are_classes(conditional):
+    spec = [tf.TensorSpec([None, 2]), tf.TensorSpec([None], tf.int32)]
+    graph = tf.function(lambda x, y: log_prob(conditional, y, x), input_signature=spec)
+    for labels in ([0, 1, 2, 3], [0, -1, 0, 0]):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="labels must be integers from 0"):
+            graph(X, labels)

@@ -153,7 +153,8 @@ def stateless_seed(seed: Any) -> tf.Tensor | None:
             if not -(2**62) <= whole < 2**62:
                 raise ValueError(f"{expected}, got {seed!r}.")
             values = np.array([whole >> 31, whole & (2**31 - 1)])
-        if values.shape == (2,) and (np.abs(values.astype(float)) > 2**31).any():
+        limits = np.iinfo(np.int32)
+        if values.shape == (2,) and not all(limits.min <= int(v) <= limits.max for v in values):
             raise ValueError(f"{expected} of 32 bits, got {seed!r}.")
         seed = tf.constant(values.astype(np.int32))
     elif not seed.dtype.is_integer:

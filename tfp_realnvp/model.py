@@ -10,6 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from tfp_realnvp import arguments
 from tfp_realnvp.checks import (
     asserted_labels,
     asserted_pixels,
@@ -45,8 +46,12 @@ class FlowModel(Fitting):
 
     Args:
         dist: a flow; its variables become the model's.
-        seed: seed of the noise in training.
+        seed: seed of the noise in training, of 32 bits.
         **kwargs: see `keras.Model`.
+
+    Raises:
+        TypeError: something else than a flow.
+        ValueError: another seed.
 
     Example:
         >>> import tfp_realnvp as nvp
@@ -59,6 +64,9 @@ class FlowModel(Fitting):
     """
 
     def __init__(self, dist: Flow, *, seed: int = 0, **kwargs: Any):
+        arguments.instance("FlowModel", "dist", dist, Flow)
+        limits = {"least": tf.int32.min, "most": tf.int32.max}
+        arguments.whole("FlowModel", "seed", seed, **limits)
         # The flow's dtypes are its own, whatever Keras' global policy.
         super().__init__(dtype=dist.dtype.name, autocast=False, **kwargs)
         self.dist = dist

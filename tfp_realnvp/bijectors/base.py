@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.bridge import Bridge, Shape
-from tfp_realnvp.checks import check_labels, labels_of_rows
+from tfp_realnvp.checks import asserted_labels, check_labels, labels_of_rows
 from tfp_realnvp.context import Context, Scope, described, serializable
 
 
@@ -268,8 +268,13 @@ class FlowBijector(Bridge):
         return result, log_det
 
     def _labels_of_rows(self, labels, batch):
-        check_labels(labels, self._scope.num_classes, name=self.name, needed=self.sees_labels)
-        return None if labels is None else labels_of_rows(labels, batch, name=self.name)
+        count = self._scope.num_classes
+        check_labels(labels, count, name=self.name, needed=self.sees_labels)
+        if labels is None or count is None:
+            return None
+        labels = labels_of_rows(labels, batch, name=self.name)
+        # What could be looked at has been; a graph looks when it runs.
+        return labels if tf.executing_eagerly() else asserted_labels(labels, count)
 
     def __repr__(self):
         return described(self, self.get_config())
