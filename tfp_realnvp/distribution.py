@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from tfp_realnvp import arguments
+from tfp_realnvp.bijectors.base import trained_by_keras
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
@@ -268,7 +269,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
     @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
         """The variables that Keras trains: none of a layer with `trainable = False`."""
-        return self.bijector.trainable_variables
+        return trained_by_keras(super().trainable_variables, self.keras_layers)
 
     def __reduce__(self):
         # For `pickle` and `copy.deepcopy`: a flow with variables of its own.

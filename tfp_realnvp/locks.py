@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
@@ -69,6 +70,8 @@ def folder_beside(path: Path) -> Iterator[Path]:
     Raises:
         OSError: the folder cannot be made.
     """
+    if path.parent.is_file():  # of which `mkdir` says that it exists
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path.parent))
     path.parent.mkdir(parents=True, exist_ok=True)
     for left in path.parent.glob(f"{_WRITING}*"):
         if _WRITING_NAME.fullmatch(left.name):

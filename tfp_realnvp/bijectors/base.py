@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import keras
@@ -157,7 +158,7 @@ class FlowBijector(Bridge):
     @property
     def trainable_variables(self) -> tuple[tf.Variable, ...]:
         """The variables that Keras trains: none of a layer with `trainable = False`."""
-        return tuple(v.value for layer in self.keras_layers for v in layer.trainable_variables)
+        return trained_by_keras(super().trainable_variables, self.keras_layers)
 
     @property
     def event_shape(self) -> Shape:
@@ -280,6 +281,14 @@ class FlowBijector(Bridge):
         return described(self, self.get_config())
 
     __str__ = __repr__
+
+
+def trained_by_keras(
+    variables: Iterable[tf.Variable], layers: Iterable[keras.layers.Layer]
+) -> tuple[tf.Variable, ...]:
+    """Returns those of some variables that Keras layers train, in their order."""
+    trained = {id(v.value) for layer in layers for v in layer.trainable_variables}
+    return tuple(variable for variable in variables if id(variable) in trained)
 
 
 def _of_any_count(method, rows: tf.Tensor, context: Context, *, convolves: bool):

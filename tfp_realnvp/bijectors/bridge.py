@@ -143,7 +143,9 @@ class Bridge(tfp.bijectors.Bijector):
         event = event[-other_ndims:]
         if not event.is_fully_defined():
             raise ValueError(f"{self.name} needs a static event shape before it is built.")
-        return tf.concat([shape[: tf.size(shape) - ndims], tf.constant(event, tf.int32)], 0)
+        return tf.concat(
+            [shape[: tf.size(shape) - ndims], tf.constant(event.as_list(), tf.int32)], 0
+        )
 
     # Identity, copies and pickles.
 
