@@ -71,10 +71,7 @@ def arrays_of(x: Any, labels: Any = None, weights: Any = None) -> Batch | None:
 def batches_of(
     arrays: Batch, *, batch_size: int | None, shuffle: bool, class_weight: Any = None
 ) -> tf.data.Dataset:
-    """Returns batches of arrays.
-
-    Keras makes a pipeline of its own anew for every epoch, which pauses training for seconds where
-    a model has many graphs.
+    """Returns the batches of an epoch of arrays.
 
     Args:
         arrays: examples, labels and weights.

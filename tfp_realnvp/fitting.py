@@ -61,6 +61,11 @@ class Fitting(keras.Model):
             if validation_split and validation_data is None:
                 first, validation_data = split_off(first, validation_split)
             x = batches_of(first, batch_size=batch_size, shuffle=shuffle, class_weight=class_weight)
+            if kwargs.get("steps_per_epoch") is None:
+                kwargs["steps_per_epoch"] = len(x)
+            # One iterator for all epochs: TensorFlow copies all graphs for each, and takes seconds
+            # to drop the copies.
+            x = x.repeat()
             y = sample_weight = class_weight = batch_size = None
             validation_split = 0.0
         else:
