@@ -123,6 +123,46 @@ def test_keyword_arguments_are_honoured_or_refused():
     np.testing.assert_array_equal(f.sample(2, seed=5), nvp.sample(f, 2, seed=5))
 
 
+def test_sample_shapes_and_seeds_of_all_kinds():
+    f, _ = pair("realnvp", SMALL["realnvp"], (2,))
+
+    @tf.function
+    def drawn(n):
+        return f.sample(n), f.sample([n, 2])
+
+    one, two = drawn(tf.constant(3))
+    assert one.shape == (3, 2) and two.shape == (3, 2, 2)
+    for shape in ((), 2, [2, 3], np.array([2]), tf.TensorShape([2]), tf.constant([2, 1])):
+        assert f.sample(shape).shape[-1] == 2
+    for seed in (3, (1, 2), tfp.util.SeedStream(3, "salt"), tfp.random.split_seed(4)[0]):
+        assert np.isfinite(f.sample(3, seed=seed)).all()
+
+
+def test_as_components_of_a_mixture_and_in_joints():
+    conditional = nvp.flows.build("realnvp", (2,), num_classes=3, **SMALL["realnvp"])
+    perturb_weights(conditional, scale=0.5)
+    classes = nvp.given(conditional, [0, 1, 2])
+    x = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
+    of_class = classes.log_prob(x[:, None]).numpy()
+    prior = np.array([0.2, 0.3, 0.5], "float32")
+    mixture = tfd.MixtureSameFamily(tfd.Categorical(probs=prior), classes)
+    expected = np.log((np.exp(of_class) * prior).sum(-1))
+    np.testing.assert_allclose(mixture.log_prob(x), expected, rtol=1e-4, atol=1e-4)
+    f, _ = pair("realnvp", SMALL["realnvp"], (2,))
+
+    @tfd.JointDistributionCoroutineAutoBatched
+    def joint():
+        place = yield f.copy(name="place")
+        yield tfd.Independent(tfd.Normal(place, 1.0), 1, name="seen")
+
+    drawn = joint.sample(3, seed=(0, 1))
+    seen = tfd.Independent(tfd.Normal(drawn.place, 1.0), 1).log_prob(drawn.seen)
+    got = joint.log_prob(drawn)
+    np.testing.assert_allclose(got, f.log_prob(drawn.place) + seen, rtol=1e-4, atol=1e-4)
+    with pytest.raises(TypeError, match="can have another name only, got seed"):
+        f.copy(seed=3)
+
+
 def test_slices():
     f, _ = pair("realnvp", SMALL["realnvp"], (2,))
     assert f[...] is f

@@ -251,12 +251,29 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         if not tf.is_tensor(temperature):
             arguments.real("sample", "temperature", temperature, least=0)
         _check_sample_shape(sample_shape)
-        seed = stateless_seed(seed() if callable(seed) else seed)
+        # A `tfp.util.SeedStream` gives integers of hundreds of bits.
+        seed = tfp.random.sanitize_seed(seed) if callable(seed) else stateless_seed(seed)
         z = self.distribution.sample(sample_shape, seed=seed)
         if context.labels is not None:
             labels = labels_of_rows(context.labels, tf.shape(z)[:-1], name=self.name)
             context = context.replace(labels=tf.reshape(labels, tf.shape(z)[:-1]))
         return z * tf.cast(temperature, z.dtype), context
+
+    def copy(self, **overrides: Any) -> Flow:
+        """Returns a flow of the same bijectors, which share their variables.
+
+        Args:
+            **overrides: `name`, of the copy.
+
+        Raises:
+            TypeError: another argument, which bijectors that are built cannot take.
+        """
+        if unknown := sorted(overrides.keys() - {"name"}):
+            raise TypeError(
+                f"A copy of {self.name} shares its bijectors and can have another name only, got "
+                f"{', '.join(unknown)}: make another flow."
+            )
+        return super().copy(**overrides)
 
     def __getitem__(self, slices):
         if slices in (Ellipsis, ()):
@@ -313,10 +330,12 @@ def _kl_divergence(a: Flow, b: Flow, name: str | None = None) -> tf.Tensor:
 
 
 def _check_sample_shape(shape: Any) -> None:
-    shape = tf.get_static_value(shape) if tf.is_tensor(shape) else shape
+    known = tf.get_static_value(shape) if tf.is_tensor(shape) else shape
     try:
-        sides = np.asarray(shape)
+        sides = np.asarray(known)
     except NotImplementedError:  # a side is a symbolic tensor
+        return
+    if known is None:
         return
     if sides.size and (sides.dtype.kind not in "iu" or (sides < 0).any()):
         raise ValueError(f"A sample shape has whole sides of at least 0, got {shape}.")
