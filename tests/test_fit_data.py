@@ -81,7 +81,7 @@ def test_labels_of_a_shuffled_dataset_belong_to_its_examples():
     seen = []
     made = model(num_classes=2)
     made.dist.bijector.initialize = lambda data, labels: seen.append((data, labels))
-    made._initialize(made_first := nvp.fit_data.looked_into(shuffled, 40)[0])
+    made._initialize(made_first := nvp.fit_data.looked_into(shuffled, 40, check=made._check)[0])
     np.testing.assert_array_equal(made_first.x[:, 0], made_first.labels * 10.0)
     np.testing.assert_array_equal(seen[0][0][:, 0], seen[0][1] * 10.0)
 
@@ -151,6 +151,9 @@ REFUSED = [
     ({"sample_weight": np.ones(5)}, "got weights of shape (5,) for 60 examples"),
     ({"sample_weight": np.zeros(COUNT)}, "got zeros alone"),
     ({"class_weight": {0: 1.0}}, "class_weight needs labels, got none"),
+    ({"y": np.zeros(COUNT), "class_weight": {0: -1.0}}, "the weight of 0 to be a finite number"),
+    ({"y": np.zeros(3)}, "one of the labels for each of 60 examples, got shape (3,)"),
+    ({"batch_size": 0}, "fit needs batch_size to be a whole number of at least 1, got 0"),
     ({"validation_split": 0.999}, "validation_split must leave examples for training"),
     ({"validation_data": np.zeros([0, 2])}, "needs at least one example, got none"),
 ]
@@ -160,6 +163,23 @@ REFUSED = [
 def test_bad_options_of_fit(data, options, sentence):
     with pytest.raises(ValueError, match=sentence.replace("(", r"\(").replace(")", r"\)")):
         model().fit(data[0], verbose=0, **options)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda x: None, "Examples come as arrays, frames, data sets or generators, got None"),
+        (lambda x: "moons", "Examples come as arrays, .* got 'moons'"),
+        (lambda x: (x, x, x, x), r"A batch is x, \(x, labels\) .*, got 4 parts"),
+        (lambda x: {"a": x}, "has its examples under x or image or images, got the keys 'a'"),
+        (tf.data.Dataset.from_tensor_slices, r"got a batch of shape \(2,\)"),
+        (lambda x: x.astype("complex64"), "vectors must be real numbers"),
+        (lambda x: pd.DataFrame({"a": x[:, 0], "b": "x"}), "vectors must be numbers"),
+    ],
+)
+def test_what_is_no_data(data, make, sentence):
+    with pytest.raises((ValueError, TypeError), match=sentence):
+        model().fit(make(data[0]), verbose=0)
 
 
 def test_no_examples_poison_nothing(data):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
+
+from tfp_realnvp import arguments
 
 # What a batch that is a dictionary calls its parts, as TensorFlow Datasets or Keras do.
 KEYS = (("x", "image", "images"), ("y", "label", "labels"), ("sample_weight",))
@@ -36,9 +38,9 @@ def batch_of(data: Any) -> Batch:
     Raises:
         ValueError: a longer tuple, or a dictionary without examples.
     """
-    x, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
+    x, labels, weights = _unpacked(data)
     if labels is None and _is_parts(x):
-        x, labels, weights = keras.utils.unpack_x_y_sample_weight(x)
+        x, labels, weights = _unpacked(x)
     if isinstance(x, Mapping):
         found = [next((x[key] for key in keys if key in x), None) for keys in KEYS]
         if found[0] is None:
@@ -75,22 +77,29 @@ def batches_of(
 
     Args:
         arrays: examples, labels and weights.
-        batch_size: rows of a batch; None for 32.
+        batch_size: rows of a batch, at least 1; None for 32.
         shuffle: whether each epoch has an order of its own.
         class_weight: weights of the examples by their label, 1 for labels that it lacks; or None.
 
     Raises:
-        ValueError: as many labels or weights as there are not examples, or class weights without
-            labels.
+        ValueError: labels or weights that are not one for each example, class weights that are no
+            finite numbers of at least 0 or have no labels, or another batch size.
     """
     count = len(arrays.x)
+    if batch_size is not None:
+        arguments.whole("fit", "batch_size", batch_size)
     for what, part in (("labels", arrays.labels), ("sample weights", arrays.weights)):
-        if part is not None and (not np.ndim(part) or len(part) != count):
-            raise ValueError(f"There are {np.shape(part)[:1] or 'no'} {what} for {count} examples.")
+        if part is not None and np.shape(part)[:1] != (count,):
+            raise ValueError(
+                f"There must be one of the {what} for each of {count} examples, got shape "
+                f"{np.shape(part)}."
+            )
     labels, weights = arrays.labels, arrays.weights
     if class_weight is not None:
         if labels is None:
             raise ValueError("class_weight needs labels, got none.")
+        for label, weight in class_weight.items():
+            arguments.real("class_weight", f"the weight of {label}", weight, least=0)
         by_class = [class_weight.get(int(label), 1.0) for label in np.ravel(labels)]
         weights = np.array(by_class) * (1.0 if weights is None else np.ravel(weights))
     if weights is not None and labels is None:
@@ -125,20 +134,26 @@ def split_off(arrays: Batch, share: float) -> tuple[Batch, Batch]:
     return Batch(*(cut[0] for cut in cuts)), Batch(*(cut[1] for cut in cuts))
 
 
-def looked_into(source: Any, count: int) -> tuple[Batch, Any]:
+def looked_into(source: Any, count: int, *, check: Callable[[Batch], None]) -> tuple[Batch, Any]:
     """Returns the first examples of a source, read once, and the source as if it were not.
 
     Args:
         source: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator, or what else gives
             batches.
         count: how many examples at least, where there are as many.
+        check: looks at each batch.
 
     Returns:
         The examples, and what to train on.
 
     Raises:
+        TypeError: the source is none.
         ValueError: there are no batches.
     """
+    if isinstance(source, str | bytes) or not isinstance(source, Iterable | keras.utils.PyDataset):
+        raise TypeError(
+            f"Examples come as arrays, frames, data sets or generators, got {source!r}."
+        )
     batches: list[Batch] = []
     raw: list[Any] = []
     is_iterator = hasattr(source, "__next__")
@@ -146,11 +161,12 @@ def looked_into(source: Any, count: int) -> tuple[Batch, Any]:
     for batch in _iterated(source):
         raw.append(batch)
         batches.append(Batch(*(None if p is None else np.asarray(p) for p in batch_of(batch))))
+        check(batches[-1])
         found += len(batches[-1].x)
         if found >= count:
             break
     if is_iterator:
-        source = _rechained(raw, source)
+        source = _rechained(raw, iter(source))
     if not batches:
         raise ValueError(f"{type(source).__name__} gives no batches of examples.")
     parts = zip(*batches, strict=True)
@@ -176,6 +192,14 @@ def _rechained(raw: list[Any], rest: Iterator[Any]) -> Iterator[Any]:
     # Keras wants tuples of generators.
     for batch in itertools.chain(raw, rest):
         yield batch if isinstance(batch, tuple) else (batch,)
+
+
+def _unpacked(data: Any) -> tuple[Any, Any, Any]:
+    if isinstance(data, tuple | list) and not 0 < len(data) < 4:
+        raise ValueError(
+            f"A batch is x, (x, labels) or (x, labels, sample_weight), got {len(data)} parts."
+        )
+    return keras.utils.unpack_x_y_sample_weight(data)
 
 
 def _is_parts(x: Any) -> bool:

@@ -70,8 +70,7 @@ class Fitting(keras.Model):
             validation_split = 0.0
         else:
             x = as_tuples(x) if class_weight is not None else x
-            first, x = looked_into(x, self._examples_to_start_from())
-            self._check(first)
+            first, x = looked_into(x, self._examples_to_start_from(), check=self._check)
         self._initialize(first)
         validation_data = self._held_out(validation_data, validation_batch_size)
         with _clear_errors("Training has stopped before this batch."):
@@ -165,9 +164,7 @@ class Fitting(keras.Model):
         if arrays is not None:
             self._check(arrays)
             return batches_of(arrays, batch_size=batch_size, shuffle=False)
-        first, data = looked_into(data, 1)
-        self._check(first)
-        return data
+        return looked_into(data, 1, check=self._check)[1]
 
     def _check(self, batch: Batch) -> None:
         dist, count = self.dist, len(batch.x)
