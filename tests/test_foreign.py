@@ -62,6 +62,15 @@ def test_images_have_rank_0_members_too():
     np.testing.assert_allclose(log_det, -16 * np.log(2), rtol=1e-5)
 
 
+def test_fewer_latents_than_data():
+    dist = nvp.Flow([tfb.CorrelationCholesky(), coupling()], (3, 3))
+    assert dist.distribution.event_shape == (3,) and dist.latent_sizes == [3]
+    y = dist.sample(2, seed=(0, 1))
+    np.testing.assert_allclose(tf.linalg.diag_part(y @ tf.transpose(y, [0, 2, 1])), 1, rtol=1e-5)
+    z = nvp.encode(dist, y)
+    np.testing.assert_allclose(nvp.decode(dist, z), y, rtol=1e-4, atol=1e-5)
+
+
 def test_their_variables_are_trained_and_saved(tmp_path):
     lower_upper = tf.Variable([[1.0, 0.2], [0.3, 1.0]])
     dist = nvp.Flow(
@@ -108,6 +117,12 @@ def test_our_bijectors_in_theirs_get_seed_dtype_and_labels():
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
+        (
+            lambda: [tfb.Shift([[1.0, 2.0], [3.0, 4.0]])],
+            r"arguments for a batch .* of shape \(2,\)",
+        ),
+        (lambda: [tfb.Scale([1.0, 2.0, 3.0])], r"scale does not take events of shape \(2,\)"),
+        (lambda: [tfb.BatchNormalization()], r"depend on the rows beside it: take nvp.bij"),
         (lambda: [tfb.AbsoluteValue()], "one-to-one maps, and absolute_value is none"),
         (lambda: [tfb.Split(2)], "maps one tensor, but split takes several"),
         (lambda: [tfb.Inline(coupling().forward, coupling().inverse)], None),

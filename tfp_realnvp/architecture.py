@@ -78,4 +78,5 @@ def _describe(bijector) -> str:
 
 def _network(conditioner) -> str:
     width = getattr(conditioner, "width", None) or getattr(conditioner, "widths", None)
-    return f"{type(conditioner).__name__} {width}"
+    name = type(conditioner).__name__
+    return name if width is None else f"{name} {width}"

@@ -100,7 +100,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
             num_classes=num_classes,
             recompute=recompute,
         )
-        bijector.build(shape, scope)
+        latent_shape = bijector.build(shape, scope)
         if num_classes is not None and not bijector.sees_labels:
             raise ValueError(
                 f"{name} is to be conditional on {num_classes} classes, but none of its bijectors "
@@ -108,7 +108,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
             )
         if recompute:
             check_recomputation(bijector, name=name)
-        base = standard_normal(math.prod(shape), dtype)
+        base = standard_normal(math.prod(latent_shape), dtype)
         super().__init__(distribution=base, bijector=bijector, parameters=parameters, name=name)
         self._seed = seed
         self._conditioner_dtype = conditioner_dtype

@@ -106,7 +106,7 @@ def load(path: str | os.PathLike[str]) -> Flow:
         raise ValueError(f"{no_flow}.") from error
     if missing:
         raise ValueError(
-            f"{path} needs {' and '.join(missing)}: import what defines it before loading."
+            f"{path} needs {' and '.join(missing)}: import what defines it, and registers it with Keras, first."
         )
     try:
         if not issubclass(_class(config), FlowModel):
@@ -180,7 +180,7 @@ def _missing_classes(config: Any) -> Iterator[str]:
         module = str(config.get("module"))
         custom = config.get("registered_name") is not None and module.split(".")[0] != "keras"
         if custom and "class_name" in config and _class(config) is None:
-            yield f"the class {config['class_name']} of {module}"
+            yield f"the class {config['class_name']}" + (f" of {module}" if module else "")
         for entry in config.values():
             yield from _missing_classes(entry)
 

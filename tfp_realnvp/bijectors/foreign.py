@@ -32,8 +32,9 @@ class Foreign(FlowBijector):
 
     Raises:
         TypeError: no bijector.
-        ValueError: it is not one to one, takes several tensors, or holds a bijector of this
-            library where the flow could not reach it.
+        ValueError: it is not one to one, takes several tensors, normalizes batches, or holds a
+            bijector of this library where the flow could not reach it; at building, it has
+            arguments for a batch of events, or for events of another shape.
 
     Example:
         >>> import tensorflow_probability as tfp
@@ -61,6 +62,11 @@ class Foreign(FlowBijector):
                 f"{bijector.name} holds {type(hidden[0]).__name__}, which would get neither labels "
                 "nor seed there: put it into the flow's own list of bijectors."
             )
+        if any(isinstance(b, tfb.BatchNormalization) for b in (bijector, *bijector.submodules)):
+            raise ValueError(
+                f"{bijector.name} would make a row's likelihood depend on the rows beside it: take "
+                "nvp.bijectors.BatchNorm."
+            )
         ndims = max(least, 1) if ndims is None else ndims
         if ndims < least:
             raise ValueError(
@@ -78,9 +84,20 @@ class Foreign(FlowBijector):
                 f"{self.bijector.name} computes in {tf.as_dtype(dtype).name}, its flow in "
                 f"{scope.dtype}: give it arguments of that dtype."
             )
-        # Networks inside make their variables at their first call.
         latent = self.bijector.inverse_event_shape(event_shape)
-        self.bijector.forward(tf.zeros([1, *latent], scope.dtype))
+        batch = self.bijector.experimental_batch_shape(y_event_ndims=len(event_shape))
+        if batch.rank:
+            raise ValueError(
+                f"{self.bijector.name} has arguments for a batch of events, of shape "
+                f"{tuple(batch)}: a flow maps every event alike."
+            )
+        try:
+            # Networks inside make their variables at their first call.
+            self.bijector.forward(tf.zeros([1, *latent], scope.dtype))
+        except (ValueError, tf.errors.InvalidArgumentError) as error:
+            raise ValueError(
+                f"{self.bijector.name} does not take events of shape {event_shape}."
+            ) from error
         if self.bijector.variables:
             layer = _Variables(self.bijector, name=scope.path.replace("/", "."))
             self._track(layer)
