@@ -106,7 +106,8 @@ def load(path: str | os.PathLike[str]) -> Flow:
         raise ValueError(f"{no_flow}.") from error
     if missing:
         raise ValueError(
-            f"{path} needs {' and '.join(missing)}: import what defines it, and registers it with Keras, first."
+            f"{path} needs {' and '.join(missing)}: import what defines it and registers it with "
+            "Keras first."
         )
     try:
         if not issubclass(_class(config), FlowModel):
@@ -177,7 +178,7 @@ def _missing_classes(config: Any) -> Iterator[str]:
         for entry in config:
             yield from _missing_classes(entry)
     elif isinstance(config, dict):
-        module = str(config.get("module"))
+        module = str(config.get("module") or "")  # None of a class of a script
         custom = config.get("registered_name") is not None and module.split(".")[0] != "keras"
         if custom and "class_name" in config and _class(config) is None:
             yield f"the class {config['class_name']}" + (f" of {module}" if module else "")
