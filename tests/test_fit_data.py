@@ -279,3 +279,14 @@ def test_a_flow_that_keras_would_not_train_is_refused(data):
     outer = Outer(made)
     np.testing.assert_allclose(outer(data[0]), made.dist.log_prob(data[0]), rtol=1e-5)
     assert len(outer.trainable_variables) == len(made.trainable_variables)
+
+
+def test_values_too_far_off_are_reported_and_spoil_no_weights(data):
+    far = data[0].copy()
+    far[:20] = 3e38  # finite, but not its square
+    made = model(keras.optimizers.Adam(1e-3))
+    made.dist.initialize(data[0])
+    history = made.fit(far, batch_size=20, shuffle=False, verbose=0).history
+    assert not np.isfinite(history["loss"][0])
+    assert all(np.isfinite(value).all() for value in weights_after(made))
+    assert np.isfinite(made.evaluate(data[0], verbose=0)).all()

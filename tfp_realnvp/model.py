@@ -179,9 +179,21 @@ class FlowModel(Fitting):
                 size=self.microbatch,
             )
         if variables:
-            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+            self._update(gradients, variables, loss)
         self.step.assign_add(1)
         return self._track(loss, mean, weights)
+
+    def _update(self, gradients, variables, loss):
+        """Takes the step, unless the loss is not finite: it is reported, and spoils no weights."""
+
+        def apply() -> None:
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+        # Replicas meet in the update, which TensorFlow does not let them do under a condition.
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            apply()
+        else:
+            tf.cond(tf.math.is_finite(loss), apply, lambda: None)
 
     def _gradients_of_part(self, x, labels, seed, shares, part: Microbatch):
         x = tf.gather(x, part.rows)
