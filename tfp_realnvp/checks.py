@@ -37,7 +37,6 @@ def check_labels(
     count: int | None = None,
     *,
     name: str,
-    needed: bool = True,
 ) -> None:
     """Checks class labels as far as they can be looked at.
 
@@ -46,7 +45,6 @@ def check_labels(
         num_classes: number of classes of the flow; None if it is not conditional.
         count: number of examples that the labels are for; None where it is not known.
         name: name of the flow, for the message.
-        needed: whether a conditional flow must have labels.
 
     Raises:
         ValueError: labels missing or uncalled for, not integers in range, or not one per example.
@@ -56,12 +54,10 @@ def check_labels(
             raise ValueError(f"{name} is not conditional on classes, but labels were given.")
         return
     if labels is None:
-        if needed:
-            raise ValueError(
-                f"{name} is conditional on {num_classes} classes: give labels, for example "
-                "log_prob(x, bijector_kwargs={'labels': y})."
-            )
-        return
+        raise ValueError(
+            f"{name} is conditional on {num_classes} classes: give labels, for example "
+            "log_prob(x, bijector_kwargs={'labels': y})."
+        )
     values = _values(labels)
     if values is None:
         return

@@ -195,7 +195,6 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         """
         if self.levels is not None:
             check_pixels(y, self.levels)
-        check_labels(context.labels, self._num_classes, None, name=self.name)
         return self.bijector.inverse_and_log_det(y, context)
 
     def log_prob_in(self, y: Any, context: Context) -> tf.Tensor:
@@ -217,7 +216,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
     # TFP's wrappers call one or the other.
 
     def _call_log_prob(self, value, name, **kwargs):
-        check_caller_holds(self.keras_layers, name=self.name)
+        check_caller_holds(self)
         context = self._context("log_prob", kwargs)
         with self._name_and_control_scope(name):
             return self.log_prob_in(value, context)
@@ -246,7 +245,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
 
     def _draw(self, sample_shape, seed, context: Context, temperature):
         """Returns latents of a temperature, and the context with labels for each of them."""
-        check_caller_holds(self.keras_layers, name=self.name)
+        check_caller_holds(self)
         check_labels(context.labels, self._num_classes, name=self.name)
         if not tf.is_tensor(temperature):
             arguments.real("sample", "temperature", temperature, least=0)

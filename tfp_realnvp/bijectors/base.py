@@ -270,9 +270,10 @@ class FlowBijector(Bridge):
 
     def _labels_of_rows(self, labels, batch):
         count = self._scope.num_classes
-        check_labels(labels, count, name=self.name, needed=self.sees_labels)
-        if labels is None or count is None:
+        if labels is None and (count is None or not self.sees_labels):
             return None
+        check_labels(labels, count, name=self.name)
+        assert count is not None
         labels = labels_of_rows(labels, batch, name=self.name)
         # What could be looked at has been; a graph looks when it runs.
         return labels if tf.executing_eagerly() else asserted_labels(labels, count)
