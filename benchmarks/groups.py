@@ -9,7 +9,7 @@ from typing import Any
 
 from benchmarks.processes import Peer, image_peers, installed, ours, run, vector_peers
 from benchmarks.table import Row, faster
-from tfp_realnvp.precision import best_precision
+from tfp_realnvp.execution.device import best_precision
 
 
 @dataclasses.dataclass

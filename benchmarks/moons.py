@@ -56,7 +56,7 @@ def gaussian(seed: int, steps: int) -> dict:
 def ours(name: str, seed: int, steps: int) -> dict:
     """Trains one of our flows with `fit`."""
     import tfp_realnvp as nvp
-    from tfp_realnvp import likelihood
+    from tfp_realnvp.uses import likelihood
 
     train, test, batches = data(seed, steps)
     dist = nvp.flows.build(name, (2,), seed=seed)

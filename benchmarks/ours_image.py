@@ -16,7 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.precision import best_precision
+from tfp_realnvp.execution.device import best_precision
 
 
 class StepEnds(keras.callbacks.Callback):

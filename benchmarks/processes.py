@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tfp_realnvp.precision import best_precision
+from tfp_realnvp.execution.device import best_precision
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -20,7 +20,7 @@ import tfp_realnvp as nvp  # isort: skip  # before TensorFlow, whose kernels it 
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.likelihood import log_prob_graph
+from tfp_realnvp.uses.likelihood import log_prob_graph
 
 BATCHES = (1, 64, 128)
 

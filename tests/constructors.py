@@ -44,7 +44,7 @@ from tfp_realnvp.bijectors import (
     Unsqueeze,
 )
 from tfp_realnvp.conditioners import MADE, MLP, GatedConv, GlowConv, ResNet, Velocity
-from tfp_realnvp.context import Scope
+from tfp_realnvp.core.context import Scope
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,6 @@ import pytest
 import tensorflow as tf
 
 import tfp_realnvp as nvp
-from tfp_realnvp.arguments import annotated
 from tfp_realnvp.bijectors import (
     ActNorm,
     Affine,
@@ -35,6 +34,7 @@ from tfp_realnvp.bijectors import (
     VariationalDequantization,
 )
 from tfp_realnvp.conditioners import MADE, MLP, GatedConv, GlowConv, ResNet, Velocity
+from tfp_realnvp.core.arguments import annotated
 
 NAN, INFINITE = float("nan"), float("inf")
 WIDTHS = "a sequence of positive whole numbers"

@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 import tfp_realnvp as nvp
-from tfp_realnvp.chunks import map_chunks, rows_of_chunk
-from tfp_realnvp.conditioners import fused
-from tfp_realnvp.likelihood import log_prob_graph
+from tfp_realnvp.execution.chunks import map_chunks, rows_of_chunk
+from tfp_realnvp.kernels import gates_by_xla as fused
+from tfp_realnvp.uses.likelihood import log_prob_graph
 
 
 @pytest.mark.parametrize("filled", [False, True], ids=["as they are", "filled up for XLA"])

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import tfp_realnvp as nvp
 from tfp_realnvp.conditioners import GatedConv
-from tfp_realnvp.conditioners.convolution import Edges, convolve
+from tfp_realnvp.kernels.convolution import Edges, convolve
 
 
 @pytest.mark.parametrize("size", [1, 3, 5])

@@ -7,8 +7,8 @@ import pytest
 
 import tfp_realnvp as nvp
 from tfp_realnvp.cli.main import main
-from tfp_realnvp.evaluation import evaluate
-from tfp_realnvp.run_directory import json_text
+from tfp_realnvp.training.evaluation import evaluate
+from tfp_realnvp.training.run_directory import json_text
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,9 @@ import tensorflow as tf
 from constructors import perturb_weights
 
 import tfp_realnvp as nvp
-from tfp_realnvp.conditioners import GatedConv, elementwise, fused
+from tfp_realnvp.conditioners import GatedConv
+from tfp_realnvp.kernels import gates as elementwise
+from tfp_realnvp.kernels import gates_by_xla as fused
 
 
 def bfloat16(rng, *shape):

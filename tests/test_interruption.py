@@ -7,7 +7,7 @@ import pytest
 
 from tfp_realnvp import callbacks, runs
 from tfp_realnvp.cli.main import main
-from tfp_realnvp.interruption import Interrupted, Interruption
+from tfp_realnvp.training.interruption import Interrupted, Interruption
 
 SETTINGS = {"flow": "realnvp", "epochs": 2, "batch_size": 20}
 OPTIONS = {"couplings": 1, "widths": [4]}

@@ -10,7 +10,7 @@ from constructors import perturb_weights
 from tolerances import QUADRATURE
 
 import tfp_realnvp as nvp
-from tfp_realnvp import likelihood
+from tfp_realnvp.uses import likelihood
 
 # The standard normal of the base.
 NORMAL = tfp.distributions.Normal(np.float64(0), np.float64(1))

@@ -7,7 +7,7 @@ import tensorflow as tf
 from constructors import perturb_weights
 
 import tfp_realnvp as nvp
-from tfp_realnvp.microbatches import Microbatch, sum_over_microbatches
+from tfp_realnvp.execution.microbatches import Microbatch, sum_over_microbatches
 
 SHAPE = (4, 4, 1)
 

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 import tfp_realnvp as nvp
 from tfp_realnvp.conditioners import GatedConv
-from tfp_realnvp.conditioners.elementwise import two_sided_elu
-from tfp_realnvp.precision import best_precision, use_full_float32
+from tfp_realnvp.execution.device import best_precision, use_full_float32
+from tfp_realnvp.kernels.gates import two_sided_elu
 
 # Half of the spacing of bfloat16 numbers around 1.
 ROUNDING = 2**-8

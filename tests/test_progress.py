@@ -7,9 +7,10 @@ import sys
 import numpy as np
 
 import tfp_realnvp as nvp
-from tfp_realnvp import callbacks, datasets, likelihood
-from tfp_realnvp.evaluation import evaluate
-from tfp_realnvp.progress import Countdown, clock
+from tfp_realnvp import callbacks, datasets
+from tfp_realnvp.core.status_line import Countdown, clock
+from tfp_realnvp.training.evaluation import evaluate
+from tfp_realnvp.uses import likelihood
 
 
 class Terminal(io.StringIO):

@@ -8,7 +8,7 @@ import tensorflow as tf
 from constructors import perturb_weights
 
 import tfp_realnvp as nvp
-from tfp_realnvp import anomaly, likelihood
+from tfp_realnvp.uses import anomaly, likelihood
 
 NAN, INFINITE = float("nan"), float("inf")
 IMAGES, VECTORS = np.zeros([2, 4, 4, 1], "uint8"), np.zeros([2, 2], "float32")

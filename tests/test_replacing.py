@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from tfp_realnvp.locks import folder_beside, release, try_lock
-from tfp_realnvp.saving import replacing
+from tfp_realnvp.core.files import folder_beside, replacing
+from tfp_realnvp.core.locks import release, try_lock
 
 
 def names(folder):
@@ -97,7 +97,7 @@ def test_an_error_without_a_reason_of_the_system_is_told(tmp_path):
 def test_leftovers_of_killed_processes_are_swept_and_those_of_running_ones_stay(tmp_path):
     code = (
         "import os, pathlib, sys\n"
-        "from tfp_realnvp.locks import folder_beside\n"
+        "from tfp_realnvp.core.files import folder_beside\n"
         "with folder_beside(pathlib.Path(sys.argv[1])) as folder:\n"
         "    (folder / 'half').write_text('half')\n"
         "    os.kill(os.getpid(), 9)\n"

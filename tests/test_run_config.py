@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfp_realnvp import datasets, runs
-from tfp_realnvp.run_directory import json_text, write_json
+from tfp_realnvp.training.run_directory import json_text, write_json
 
 
 def config(**changes):

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import tfp_realnvp as nvp
-from tfp_realnvp import callbacks, run_directory, runs
-from tfp_realnvp.locks import release, try_lock
+from tfp_realnvp import callbacks, runs
+from tfp_realnvp.core.locks import release, try_lock
+from tfp_realnvp.training import run_directory
 
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"couplings": 1, "widths": [4]}

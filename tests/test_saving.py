@@ -89,7 +89,7 @@ def test_every_bijector_in_a_flow_built_by_hand(name, tmp_path):
 def test_the_optimizer_is_saved_with_a_model(tmp_path):
     import keras
 
-    from tfp_realnvp.saving import save_model
+    from tfp_realnvp.training.saving import save_model
 
     model = nvp.FlowModel(perturbed("uva_simple"), seed=4)
     model.compile("adam")

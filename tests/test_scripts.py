@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfp_realnvp.cli import train
 from tfp_realnvp.cli.main import _sentence, main
-from tfp_realnvp.precision import best_precision
+from tfp_realnvp.execution.device import best_precision
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -66,7 +66,7 @@ def test_a_resumed_run_keeps_what_the_device_decided_when_it_began(tmp_path, cap
 
 @pytest.mark.parametrize(("dataset", "expected"), [("moons", "float32"), ("digits", "bfloat16")])
 def test_by_itself_bfloat16_is_for_images(tmp_path, monkeypatch, dataset, expected):
-    monkeypatch.setattr("tfp_realnvp.precision.best_precision", lambda: "bfloat16")
+    monkeypatch.setattr("tfp_realnvp.execution.device.best_precision", lambda: "bfloat16")
     parser = argparse.ArgumentParser()
     train.add_arguments(parser)
     line = ["--flow", "realnvp", "--dataset", dataset, "--out", str(tmp_path / "run")]

@@ -10,7 +10,7 @@ import tensorflow as tf
 from constructors import perturb_weights
 
 import tfp_realnvp as nvp
-from tfp_realnvp.sharding import log_prob_in_shards
+from tfp_realnvp.execution.shards import log_prob_in_shards
 
 SHAPE = (4, 4, 1)
 
@@ -19,7 +19,7 @@ PROCESS = """
 import tfp_realnvp as nvp
 nvp.use_shards(2)
 import numpy as np, tensorflow as tf
-from tfp_realnvp.sharding import shards_in_use
+from tfp_realnvp.execution.shards import shards_in_use
 assert tf.config.threading.get_inter_op_parallelism_threads() == shards_in_use() == 2
 images, _ = nvp.datasets.load_arrays("digits")
 dist = nvp.flows.build("uva_simple", (8, 8, 1), levels=17, width=4, couplings=2, blocks=1)
@@ -44,7 +44,7 @@ for jit_compile in (False, "auto"):
     losses.append(history["loss"])
 assert losses[0][0] > losses[0][-1]
 assert np.allclose(*losses, atol=1e-2), losses  # the noise is the same, step by step
-from tfp_realnvp import tracing
+from tfp_realnvp.execution import graphs as tracing
 rounded = nvp.flows.build(
     "uva_simple", (16, 16, 1), conditioner_dtype="mixed_bfloat16", **settings
 )

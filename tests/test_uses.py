@@ -9,7 +9,7 @@ from constructors import perturb_weights
 from tolerances import FLOAT32
 
 import tfp_realnvp as nvp
-from tfp_realnvp import anomaly
+from tfp_realnvp.uses import anomaly
 
 
 def flow(name="uva_multiscale", shape=(8, 8, 1)):

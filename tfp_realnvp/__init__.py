@@ -24,73 +24,76 @@ register_with_keras()
 # Public name -> module that defines it; resolved on first use, so that importing the package
 # costs next to nothing.
 _PUBLIC = {
-    "Adam": "optimizers",
-    "Compiled": "compiled",
-    "Context": "context",
-    "Flow": "distribution",
-    "FlowModel": "model",
-    "Lite": "lite",
-    "anomaly_scores": "anomaly",
-    "attribute_direction": "attributes",
-    "auroc": "anomaly",
-    "bits_per_dim": "likelihood",
-    "class_log_probs": "conditional",
-    "class_posterior": "conditional",
-    "decode": "latents",
-    "dequantization_density": "noise",
-    "dequantization_noise": "noise",
-    "encode": "latents",
-    "export": "saved_model",
-    "fit_posterior": "inference",
-    "given": "conditional",
-    "hmc": "inference",
-    "importance_curve": "likelihood",
-    "interpolate": "latents",
-    "join_scales": "latents",
-    "load": "saving",
-    "move": "attributes",
-    "noise_histogram": "noise",
-    "resample_scales": "latents",
-    "reestimate_statistics": "statistics",
-    "sample": "latents",
-    "save": "saving",
-    "split_scales": "latents",
-    "summary": "architecture",
-    "use_shards": "sharding",
+    "Adam": "kernels.adam",
+    "Compiled": "serving.compiled",
+    "Context": "core.context",
+    "Flow": "flow",
+    "FlowModel": "training.model",
+    "Lite": "serving.lite",
+    "anomaly_scores": "uses.anomaly",
+    "attribute_direction": "uses.attributes",
+    "auroc": "uses.anomaly",
+    "bits_per_dim": "uses.likelihood",
+    "class_log_probs": "uses.classes",
+    "class_posterior": "uses.classes",
+    "decode": "uses.latents",
+    "dequantization_density": "uses.dequantization_noise",
+    "dequantization_noise": "uses.dequantization_noise",
+    "encode": "uses.latents",
+    "export": "serving.saved_model",
+    "fit_posterior": "uses.inference",
+    "given": "uses.classes",
+    "hmc": "uses.inference",
+    "importance_curve": "uses.likelihood",
+    "interpolate": "uses.latents",
+    "join_scales": "uses.latents",
+    "load": "training.saving",
+    "move": "uses.attributes",
+    "noise_histogram": "uses.dequantization_noise",
+    "resample_scales": "uses.latents",
+    "reestimate_statistics": "uses.statistics",
+    "sample": "uses.latents",
+    "save": "training.saving",
+    "split_scales": "uses.latents",
+    "summary": "uses.summary",
+    "use_shards": "execution.shards",
 }
-_MODULES = (
-    "baselines",
-    "bijectors",
-    "callbacks",
-    "conditioners",
-    "datasets",
-    "figures",
-    "flows",
-    "pictures",
-    "runs",
-)
+_MODULES = {
+    "baselines": "uses.baselines",
+    "bijectors": "bijectors",
+    "callbacks": "training.callbacks",
+    "conditioners": "conditioners",
+    "datasets": "datasets",
+    "figures": "plots.figures",
+    "flows": "flows",
+    "pictures": "plots.pictures",
+    "runs": "training.runs",
+}
 
 if TYPE_CHECKING:
-    from tfp_realnvp import (
-        baselines,
-        bijectors,
-        callbacks,
-        conditioners,
-        datasets,
-        figures,
-        flows,
-        pictures,
-        runs,
+    from tfp_realnvp import bijectors, conditioners, datasets, flows
+    from tfp_realnvp.core.context import Context
+    from tfp_realnvp.execution.shards import use_shards
+    from tfp_realnvp.flow import Flow
+    from tfp_realnvp.kernels.adam import Adam
+    from tfp_realnvp.plots import figures, pictures
+    from tfp_realnvp.serving.compiled import Compiled
+    from tfp_realnvp.serving.lite import Lite
+    from tfp_realnvp.serving.saved_model import export
+    from tfp_realnvp.training import callbacks, runs
+    from tfp_realnvp.training.model import FlowModel
+    from tfp_realnvp.training.saving import load, save
+    from tfp_realnvp.uses import baselines
+    from tfp_realnvp.uses.anomaly import anomaly_scores, auroc
+    from tfp_realnvp.uses.attributes import attribute_direction, move
+    from tfp_realnvp.uses.classes import class_log_probs, class_posterior, given
+    from tfp_realnvp.uses.dequantization_noise import (
+        dequantization_density,
+        dequantization_noise,
+        noise_histogram,
     )
-    from tfp_realnvp.anomaly import anomaly_scores, auroc
-    from tfp_realnvp.architecture import summary
-    from tfp_realnvp.attributes import attribute_direction, move
-    from tfp_realnvp.compiled import Compiled
-    from tfp_realnvp.conditional import class_log_probs, class_posterior, given
-    from tfp_realnvp.context import Context
-    from tfp_realnvp.distribution import Flow
-    from tfp_realnvp.inference import fit_posterior, hmc
-    from tfp_realnvp.latents import (
+    from tfp_realnvp.uses.inference import fit_posterior, hmc
+    from tfp_realnvp.uses.latents import (
         decode,
         encode,
         interpolate,
@@ -99,15 +102,9 @@ if TYPE_CHECKING:
         sample,
         split_scales,
     )
-    from tfp_realnvp.likelihood import bits_per_dim, importance_curve
-    from tfp_realnvp.lite import Lite
-    from tfp_realnvp.model import FlowModel
-    from tfp_realnvp.noise import dequantization_density, dequantization_noise, noise_histogram
-    from tfp_realnvp.optimizers import Adam
-    from tfp_realnvp.saved_model import export
-    from tfp_realnvp.saving import load, save
-    from tfp_realnvp.sharding import use_shards
-    from tfp_realnvp.statistics import reestimate_statistics
+    from tfp_realnvp.uses.likelihood import bits_per_dim, importance_curve
+    from tfp_realnvp.uses.statistics import reestimate_statistics
+    from tfp_realnvp.uses.summary import summary
 
 __all__ = [
     "Adam",
@@ -157,7 +154,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
-        return importlib.import_module(f"{__name__}.{name}")
+        return importlib.import_module(f"{__name__}.{_MODULES[name]}")
     if name in _PUBLIC:
         # No module may share the name of what it defines: importing it would bind the module here.
         return getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)

@@ -17,8 +17,8 @@ from typing import Any
 
 PACKAGE = "tfp_realnvp"
 CLASSES = {
-    "model": ("FlowModel",),
-    "optimizers": ("Adam",),
+    "training.model": ("FlowModel",),
+    "kernels.adam": ("Adam",),
     "conditioners": ("GatedConv", "GlowConv", "MADE", "MLP", "ResNet", "Velocity"),
     "bijectors": (
         "ActNorm",

@@ -31,7 +31,7 @@ from tfp_realnvp.bijectors.squeeze import Squeeze, Unsqueeze
 from tfp_realnvp.bijectors.standardize import Standardize
 from tfp_realnvp.bijectors.transformers import Affine, TanhAffine, Transformer
 from tfp_realnvp.bijectors.variational_dequantization import VariationalDequantization
-from tfp_realnvp.context import Context, Scope
+from tfp_realnvp.core.context import Context, Scope
 
 __all__ = [
     "ActNorm",

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.affine_from_data import AffineFromData, ShiftAndLogScale
+from tfp_realnvp.core import arguments
 
 
 class _ChannelAffine(ShiftAndLogScale):

@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.context import Context, Scope
-from tfp_realnvp.moments import mean_and_log_std
+from tfp_realnvp.core.context import Context, Scope
+from tfp_realnvp.core.moments import mean_and_log_std
 
 
 class AffineFromData(FlowBijector):

@@ -6,11 +6,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.transformers import Affine, Transformer
 from tfp_realnvp.conditioners.made import MADE
-from tfp_realnvp.context import Scope
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Scope
 
 
 class Autoregressive(FlowBijector):

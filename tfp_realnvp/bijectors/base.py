@@ -14,10 +14,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.bridge import Bridge, Shape
-from tfp_realnvp.checks import asserted_labels, check_labels, labels_of_rows
-from tfp_realnvp.context import Context, Scope, described, serializable
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Context, Scope, described, serializable
+from tfp_realnvp.core.data_checks import asserted_labels, check_labels, labels_of_rows
 
 
 class FlowBijector(Bridge):

@@ -8,10 +8,10 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.context import Scope
-from tfp_realnvp.moments import RunningMoments
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Scope
+from tfp_realnvp.core.moments import RunningMoments
 
 
 class BatchNorm(FlowBijector):

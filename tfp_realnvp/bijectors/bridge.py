@@ -16,7 +16,7 @@ import tensorflow_probability as tfp
 from tensorflow.python.framework import tensor_util
 from tensorflow_probability.python.internal import cache_util
 
-from tfp_realnvp.context import Context, Scope
+from tfp_realnvp.core.context import Context, Scope
 
 Shape = tuple[int, ...]
 

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 from tfp_realnvp.bijectors.base import FlowBijector, Shape, snake_case
 from tfp_realnvp.bijectors.foreign import as_members
 from tfp_realnvp.bijectors.recomputation import inverse_recomputing, is_recomputable
-from tfp_realnvp.context import Scope
+from tfp_realnvp.core.context import Scope
 
 
 class Composition(FlowBijector):

@@ -7,13 +7,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.partitions import Partition
 from tfp_realnvp.bijectors.transformers import Affine, Transformer
 from tfp_realnvp.conditioners.base import Conditioner, one_hot
 from tfp_realnvp.conditioners.keras_layers import built_output_shape
-from tfp_realnvp.context import Context, Scope
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Context, Scope
 
 
 class Coupling(FlowBijector):

@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.context import Context
+from tfp_realnvp.core.context import Context
 
 
 class Dequantization(FlowBijector):

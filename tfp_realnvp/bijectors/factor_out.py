@@ -13,7 +13,7 @@ from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.flatten import Flatten, checked_flat
 from tfp_realnvp.bijectors.foreign import as_members
-from tfp_realnvp.context import Scope
+from tfp_realnvp.core.context import Scope
 
 
 class FactorOut(FlowBijector):

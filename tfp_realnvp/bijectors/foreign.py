@@ -11,7 +11,7 @@ import tensorflow_probability as tfp
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.foreign_config import described_bijector, made_bijector
-from tfp_realnvp.context import Scope
+from tfp_realnvp.core.context import Scope
 
 tfb = tfp.bijectors
 # The classes whose instances TFP makes of bijectors that are not composite tensors.

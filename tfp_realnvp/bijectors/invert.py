@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.affine_from_data import AffineFromData
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.recomputation import is_recomputable, with_weights
-from tfp_realnvp.context import Scope
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Scope
 
 
 class Invert(FlowBijector):

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.context import Scope, stable_hash
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Scope, stable_hash
 
 # Below twice as many channels the entries of the triangular factors are trained as they are.
 UNSCALED_CHANNELS = 16

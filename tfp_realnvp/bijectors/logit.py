@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.context import Scope
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Scope
 
 
 class Logit(FlowBijector):

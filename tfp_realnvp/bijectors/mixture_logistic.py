@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.root import increasing_root
 from tfp_realnvp.bijectors.transformers import Transformer, bounded
+from tfp_realnvp.core import arguments
 
 # Bounds of the log-scales, of the components and of the affine map behind them.
 COMPONENT_BOUND = 4.0

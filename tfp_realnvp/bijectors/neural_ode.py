@@ -6,12 +6,12 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.dequantization import _fresh_noise
 from tfp_realnvp.bijectors.ode_solver import integrate
 from tfp_realnvp.conditioners.velocity import Velocity
-from tfp_realnvp.context import Context, Scope
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Context, Scope
 
 # Up to this many dimensions the trace is computed exactly unless the constructor says otherwise.
 EXACT_TRACE_SIZE = 8

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import Shape
-from tfp_realnvp.context import serializable
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import serializable
 
 
 class Partition(abc.ABC):

@@ -8,7 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.context import Scope, stable_hash
+from tfp_realnvp.core.context import Scope, stable_hash
 
 ORDERS = ("reverse", "random")
 

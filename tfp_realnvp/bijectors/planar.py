@@ -11,7 +11,7 @@ import tensorflow as tf
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.root import increasing_root
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.context import Scope
+from tfp_realnvp.core.context import Scope
 
 # softplus(OFFSET) = 1: a free vector u of 0 is the identity.
 OFFSET = math.log(math.e - 1)

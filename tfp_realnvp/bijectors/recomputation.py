@@ -10,8 +10,8 @@ import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.context import Context
-from tfp_realnvp.moments import RunningMoments
+from tfp_realnvp.core.context import Context
+from tfp_realnvp.core.moments import RunningMoments
 
 
 def is_recomputable(bijector: Any) -> bool:

@@ -7,8 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import FlowBijector
+from tfp_realnvp.core import arguments
 
 
 class Rescale(FlowBijector):

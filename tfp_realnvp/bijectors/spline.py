@@ -6,8 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.transformers import Transformer, bounded
+from tfp_realnvp.core import arguments
 
 # A bin is at least this part of the interval's length over the number of bins.
 LEAST_BIN = 0.1

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp import arguments
-from tfp_realnvp.context import Scope, described, serializable
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Scope, described, serializable
 
 
 class Transformer(keras.layers.Layer, abc.ABC):

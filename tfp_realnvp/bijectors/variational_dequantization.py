@@ -7,13 +7,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors.base import Shape
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.logit import Logit
-from tfp_realnvp.context import Context, Scope
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Context, Scope
 
 # With noise at the centre of its bin, the image of the centre is kept this far from the edges.
 CENTRE_MARGIN = 0.05

@@ -26,10 +26,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
-    from tfp_realnvp import arguments, runs, saving, sharding
-    from tfp_realnvp.evaluation import evaluate
-    from tfp_realnvp.precision import use_full_float32
-    from tfp_realnvp.run_directory import json_text
+    from tfp_realnvp.core import arguments
+    from tfp_realnvp.execution import shards as sharding
+    from tfp_realnvp.execution.device import use_full_float32
+    from tfp_realnvp.training import runs, saving
+    from tfp_realnvp.training.evaluation import evaluate
+    from tfp_realnvp.training.run_directory import json_text
 
     arguments.whole("evaluate.py", "--examples", args.examples, least=0)
     arguments.whole("evaluate.py", "--num_importance_samples", args.num_importance_samples)

@@ -21,8 +21,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
-    from tfp_realnvp import arguments, saving
-    from tfp_realnvp.saved_model import export
+    from tfp_realnvp.core import arguments
+    from tfp_realnvp.serving.saved_model import export
+    from tfp_realnvp.training import saving
 
     arguments.whole("export.py", "--num_importance_samples", args.num_importance_samples)
     path = export(

@@ -22,7 +22,10 @@ def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     import numpy as np
 
-    from tfp_realnvp import arguments, latents, pictures, runs, saving
+    from tfp_realnvp.core import arguments
+    from tfp_realnvp.plots import pictures
+    from tfp_realnvp.training import runs, saving
+    from tfp_realnvp.uses import latents
 
     arguments.whole("sample.py", "--num", args.num, most=2**31 - 1)
     for temperature in args.temperature:

@@ -63,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
-    from tfp_realnvp import arguments, runs
+    from tfp_realnvp.core import arguments
+    from tfp_realnvp.training import runs
 
     arguments.whole("train.py", "--test_examples", args.test_examples, least=0)
     config = runs.RunConfig(
@@ -96,8 +97,11 @@ def run(args: argparse.Namespace) -> None:
 
 def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Returns what the device decides unless the command line does; a resumed run has decided."""
-    from tfp_realnvp import arguments, datasets, runs, sharding
-    from tfp_realnvp.precision import best_precision
+    from tfp_realnvp import datasets
+    from tfp_realnvp.core import arguments
+    from tfp_realnvp.execution import shards as sharding
+    from tfp_realnvp.execution.device import best_precision
+    from tfp_realnvp.training import runs
 
     asked = {"precision": args.precision, "shards": args.shards}
     begun = args.resume and (Path(args.out) / runs.CONFIG).exists()

@@ -8,8 +8,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp import arguments
-from tfp_realnvp.context import Context, Scope, described, serializable, stable_hash
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Context, Scope, described, serializable, stable_hash
 
 
 class Conditioner(keras.layers.Layer, abc.ABC):

@@ -7,10 +7,11 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp import arguments
-from tfp_realnvp.conditioners import elementwise, fused
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.conditioners.convolution import by_halves, convolve
+from tfp_realnvp.core import arguments
+from tfp_realnvp.kernels import gates as elementwise
+from tfp_realnvp.kernels import gates_by_xla as fused
+from tfp_realnvp.kernels.convolution import by_halves, convolve
 
 
 class GatedConv(Conditioner):

@@ -6,10 +6,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.conditioners.convolution import convolve
 from tfp_realnvp.conditioners.weight_norm import WeightNormConv, add_class_bias
+from tfp_realnvp.core import arguments
+from tfp_realnvp.kernels.convolution import convolve
 
 # Factor of the end's log-gain, so that it learns faster than the kernel.
 LOG_GAIN_FACTOR = 3.0

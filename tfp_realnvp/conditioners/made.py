@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.mlp import spread
+from tfp_realnvp.core import arguments
 
 
 class MADE(Conditioner):

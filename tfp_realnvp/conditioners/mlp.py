@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.core import arguments
 
 
 class MLP(Conditioner):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import tensorflow as tf
 
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.context import Context
-from tfp_realnvp.moments import RunningMoments
+from tfp_realnvp.core.context import Context
+from tfp_realnvp.core.moments import RunningMoments
 
 EPSILON = 1e-5
 MOMENTUM = 0.9

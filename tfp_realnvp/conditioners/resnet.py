@@ -8,7 +8,6 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.normalization import (
     NORMALIZATIONS,
@@ -16,7 +15,8 @@ from tfp_realnvp.conditioners.normalization import (
     instance_normalization,
 )
 from tfp_realnvp.conditioners.weight_norm import WeightNormConv, add_class_bias
-from tfp_realnvp.moments import RunningMoments
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.moments import RunningMoments
 
 Normalization = Callable[..., tf.Tensor]
 

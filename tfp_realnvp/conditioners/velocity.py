@@ -7,10 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp import arguments
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.mlp import dense_weights
-from tfp_realnvp.context import Context
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Context
 
 
 class Velocity(Conditioner):

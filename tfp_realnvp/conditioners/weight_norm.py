@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.conditioners.convolution import convolve
+from tfp_realnvp.kernels.convolution import convolve
 
 EPSILON = 1e-12
 

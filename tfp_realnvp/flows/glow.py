@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors import (
     ActNorm,
     Affine,
@@ -18,6 +17,7 @@ from tfp_realnvp.bijectors import (
     Standardize,
 )
 from tfp_realnvp.conditioners import MLP, GlowConv
+from tfp_realnvp.core import arguments
 from tfp_realnvp.flows.registry import register, require_dimensions, require_sides
 
 MOST_SCALES = 3

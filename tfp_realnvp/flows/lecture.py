@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors import Checkerboard, Coupling, Dequantization, Logit, TanhAffine
 from tfp_realnvp.conditioners import ResNet
+from tfp_realnvp.core import arguments
 from tfp_realnvp.flows.multiscale import realnvp_scales
 from tfp_realnvp.flows.registry import register, require_sides
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors import (
     Alternating,
     Channels,
@@ -18,6 +17,7 @@ from tfp_realnvp.bijectors import (
     Standardize,
 )
 from tfp_realnvp.conditioners import MLP, GatedConv
+from tfp_realnvp.core import arguments
 from tfp_realnvp.flows.coupling_run import coupling_run
 from tfp_realnvp.flows.registry import register, require_dimensions, require_sides
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tfp_realnvp import arguments
 from tfp_realnvp.bijectors import (
     Affine,
     Alternating,
@@ -17,6 +16,7 @@ from tfp_realnvp.bijectors import (
     TanhAffine,
 )
 from tfp_realnvp.conditioners import MLP, ResNet
+from tfp_realnvp.core import arguments
 from tfp_realnvp.flows.coupling_run import coupling_run
 from tfp_realnvp.flows.multiscale import realnvp_scales
 from tfp_realnvp.flows.registry import register, require_dimensions, require_sides

@@ -8,8 +8,8 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from tfp_realnvp import arguments
-from tfp_realnvp.distribution import Flow
+from tfp_realnvp.core import arguments
+from tfp_realnvp.flow import Flow
 
 Definition = Callable[..., list]
 

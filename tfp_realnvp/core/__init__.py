@@ -1,0 +1,1 @@
+"""What every other room builds on: contexts, arguments, checks of data, moments, files."""

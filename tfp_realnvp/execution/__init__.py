@@ -1,0 +1,1 @@
+"""How a batch is worked on: plans, devices, parts of rows, graphs."""

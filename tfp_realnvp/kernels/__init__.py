@@ -1,0 +1,1 @@
+"""Arithmetic that is fast on the device: convolutions, gates, Adam's update."""

@@ -1,0 +1,159 @@
+"""Figures of flows at work: densities, points, images, noise, importance curves, scores."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfp_realnvp.plots.pictures import grid, label_axes
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+COLUMNS = 4
+
+
+def densities(
+    dists: Mapping[str, Any],
+    data: Any | None = None,
+    *,
+    span: Sequence[float] | None = None,
+    resolution: int = 80,
+    columns: Sequence[str] | None = None,
+) -> Figure:
+    """Draws the densities of 2-D distributions side by side, after the data they are of.
+
+    Args:
+        dists: distributions of events `[2]` by title.
+        data: `[N, 2]` points to draw first.
+        span: `(x_low, x_high, y_low, y_high)`; None for that of the data and a margin.
+        resolution: points of a side.
+        columns: names of the two coordinates, for the axes.
+
+    Returns:
+        A Matplotlib figure.
+
+    Raises:
+        ValueError: neither data nor a span.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> moons, _ = nvp.datasets.load_arrays("moons")
+        >>> flow = nvp.flows.build("realnvp", (2,))
+        >>> len(nvp.figures.densities({"RealNVP": flow}, moons[:100], resolution=5).axes)
+        2
+    """
+    if span is None:
+        if data is None:
+            raise ValueError("A density is drawn over the span of data, or over span=.")
+        low, high = np.min(data, 0), np.max(data, 0)
+        margin = 0.15 * (high - low)
+        span = [float(v) for pair in zip(low - margin, high + margin, strict=True) for v in pair]
+    x = np.linspace(span[0], span[1], resolution)
+    y = np.linspace(span[2], span[3], resolution)
+    points = np.stack(np.meshgrid(x, y), -1).reshape(-1, 2).astype(np.float32)
+    panels = ([("data", None)] if data is not None else []) + list(dists.items())
+    figure, axes = _panels(len(panels))
+    for axis, (title, dist) in zip(axes, panels, strict=True):
+        if dist is None:
+            axis.hist2d(*np.asarray(data).T, bins=resolution, range=[span[:2], span[2:]])
+        else:
+            density = np.exp(np.asarray(dist.log_prob(points))).reshape(resolution, resolution)
+            axis.pcolormesh(x, y, density, rasterized=True)
+        axis.set(title=title, xticks=[], yticks=[], xlim=span[:2], ylim=span[2:])
+        label_axes(axis, columns)
+    return figure
+
+
+def points(sets: Mapping[str, Any], *, columns: Sequence[str] | None = None) -> Figure:
+    """Draws sets of 2-D points `[N, 2]` side by side.
+
+    Args:
+        sets: points by title.
+        columns: names of the two coordinates, for the axes.
+
+    Returns:
+        A Matplotlib figure.
+    """
+    figure, axes = _panels(len(sets))
+    for axis, (title, values) in zip(axes, sets.items(), strict=True):
+        axis.scatter(*np.asarray(values)[:, :2].T, s=2, alpha=0.4, rasterized=True)
+        axis.set(title=title, xticks=[], yticks=[])
+        label_axes(axis, columns)
+    return figure
+
+
+def images(sets: Mapping[str, Any], *, levels: int = 256, columns: int | None = None) -> Figure:
+    """Draws grids of images side by side.
+
+    Args:
+        sets: images `[N, H, W, C]`, integers in `0 .. levels - 1`, by title.
+        levels: number of levels.
+        columns: images in a row of each grid.
+
+    Returns:
+        A Matplotlib figure.
+    """
+    figure, axes = _panels(len(sets), across=2 if len(sets) > 1 else 1, size=4.0)
+    for axis, (title, values) in zip(axes, sets.items(), strict=True):
+        canvas = grid(values, levels=levels, columns=columns)
+        axis.imshow(canvas.squeeze(), cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+        axis.set(title=title)
+        axis.axis("off")
+    return figure
+
+
+def noise_histograms(histograms: Mapping[str, tuple[Any, Any]]) -> Figure:
+    """Draws `noise_histogram` results as densities, so that uniform noise has height 1.
+
+    Args:
+        histograms: counts and edges by title.
+    """
+    figure, axes = _panels(len(histograms))
+    for axis, (title, (counts, edges)) in zip(axes, histograms.items(), strict=True):
+        axis.stairs(counts / (np.sum(counts) * np.diff(edges)), edges, fill=True, alpha=0.6)
+        axis.axhline(1, color="black", linewidth=0.8, linestyle=":")
+        axis.set(title=title, xlabel="noise", ylabel="density", ylim=(0, None))
+    return figure
+
+
+def importance_curve(counts: Any, bits: Any) -> Figure:
+    """Draws the mean over images of an `importance_curve`, with its standard error.
+
+    Args:
+        counts: numbers of samples `[M]`.
+        bits: bits per dimension `[M, N]`.
+    """
+    figure, (axis,) = _panels(1, size=4.0)
+    bits = np.asarray(bits, np.float64)
+    error = bits.std(1, ddof=1) / math.sqrt(bits.shape[1]) if bits.shape[1] > 1 else None
+    axis.errorbar(counts, bits.mean(1), yerr=error, marker=".", capsize=3)
+    axis.set(xscale="log", xlabel="importance samples", ylabel="bits/dim")
+    axis.set_xticks(counts, labels=[str(k) for k in counts])
+    return figure
+
+
+def scores(sets: Mapping[str, Any], *, title: str = "", bins: int = 40) -> Figure:
+    """Draws histograms of anomaly scores over one another, by label."""
+    figure, (axis,) = _panels(1, size=4.0)
+    edges = np.histogram_bin_edges(np.concatenate([np.ravel(s) for s in sets.values()]), bins)
+    for label, values in sets.items():
+        axis.hist(np.ravel(values), edges, density=True, alpha=0.5, label=label)
+    axis.set(title=title, xlabel="score", ylabel="density")
+    axis.legend()
+    return figure
+
+
+def _panels(count: int, *, across: int = COLUMNS, size: float = 2.6) -> tuple[Figure, list]:
+    from matplotlib.figure import Figure
+
+    columns = min(count, across)
+    rows = math.ceil(count / columns)
+    figure = Figure(figsize=(size * columns, size * rows), dpi=80, layout="constrained")
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for spare in axes[count:]:
+        spare.axis("off")
+    return figure, axes[:count]

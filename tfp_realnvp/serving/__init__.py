@@ -1,0 +1,1 @@
+"""Flows for others to call: SavedModels, LiteRT programs, compiled graphs."""

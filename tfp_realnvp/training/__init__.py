@@ -1,0 +1,1 @@
+"""Training with Keras: the model, its data, run directories, callbacks."""

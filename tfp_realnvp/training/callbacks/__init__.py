@@ -1,0 +1,20 @@
+"""Keras callbacks of a training run; those with a state know how to resume."""
+
+from tfp_realnvp.training.callbacks.checkpoint import Checkpoint, NotFiniteError
+from tfp_realnvp.training.callbacks.epochs import BestCheckpoint, EpochLog, SampleGrid, WithAverages
+from tfp_realnvp.training.callbacks.progress import Progress, WallClock
+from tfp_realnvp.training.callbacks.stop_on_nan import StopOnNaN
+from tfp_realnvp.training.callbacks.stop_when_asked import StopWhenAsked
+
+__all__ = [
+    "BestCheckpoint",
+    "Checkpoint",
+    "EpochLog",
+    "NotFiniteError",
+    "Progress",
+    "SampleGrid",
+    "StopOnNaN",
+    "StopWhenAsked",
+    "WallClock",
+    "WithAverages",
+]

@@ -1,0 +1,142 @@
+"""Evaluation of a flow on a data set: the figure, its standard error, and their conditions."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Any
+
+import numpy as np
+
+from tfp_realnvp import datasets
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.data_checks import check_data, check_labels
+from tfp_realnvp.core.status_line import Countdown
+from tfp_realnvp.flow import Flow
+from tfp_realnvp.uses.likelihood import log_prob, nats_per_unit
+
+
+def evaluate(
+    dist: Flow,
+    dataset: str | os.PathLike[str],
+    *,
+    split: str = "test",
+    data_dir: str | os.PathLike[str] | None = None,
+    examples: int | None = None,
+    num_importance_samples: int = 8,
+    seed: int = 0,
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Evaluates a flow on the first examples of a split.
+
+    Args:
+        dist: a flow.
+        dataset: name or path of the data set.
+        split: `"train"`, `"validation"` or `"test"`.
+        data_dir: where data sets are kept.
+        examples: how many; None for all.
+        num_importance_samples: samples of the noise beside the figure with one.
+        seed: seed of the noise; see `nvp.bits_per_dim`.
+        verbose: whether to show progress, on the standard error: the output is the result's.
+
+    Returns:
+        Data set, split, number of examples, and the mean with its standard error over examples:
+        for images `bits_per_dim_1`, `bits_per_dim_8` and so on, for vectors `nats`, the mean
+        negative log-likelihood. The standard error of one example is None.
+
+    Raises:
+        ValueError: the data are not what the flow models, or an argument out of range.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> from tfp_realnvp.training.evaluation import evaluate
+        >>> flow = nvp.flows.build("realnvp", (2,), couplings=2, widths=(8,))
+        >>> sorted(evaluate(flow, "moons", examples=10))
+        ['dataset', 'examples', 'nats', 'nats_standard_error', 'split']
+    """
+    if examples is not None:
+        arguments.whole("evaluate", "examples", examples)
+    x, labels = datasets.load_arrays(dataset, split, data_dir)
+    labels = labels if dist.num_classes is not None else None
+    check_split(dist, x, labels, dataset=dataset, split=split)
+    figures = evaluate_arrays(
+        dist,
+        x[:examples],
+        None if labels is None else labels[:examples],
+        num_importance_samples=num_importance_samples,
+        seed=seed,
+        verbose=verbose,
+    )
+    return {"dataset": os.fspath(dataset), "split": split, **figures}
+
+
+def evaluate_arrays(
+    dist: Flow,
+    x: np.ndarray,
+    labels: np.ndarray | None,
+    *,
+    num_importance_samples: int = 8,
+    seed: int = 0,
+    verbose: bool = False,
+) -> dict[str, Any]:
+    """Evaluates a flow on examples `[N, *event]` and their labels; see `evaluate`.
+
+    Returns:
+        The number of examples and the figures.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+    arguments.whole("evaluate", "num_importance_samples", num_importance_samples)
+    result: dict[str, Any] = {"examples": len(x)}
+    counts = [1] if dist.levels is None else sorted({1, num_importance_samples})
+    unit = "examples" if dist.levels is None else "images times samples"
+    progress = None
+    if verbose:
+        total = len(x) * sum(counts)
+        progress = Countdown("testing", total, unit=unit, stream=sys.stderr).advance
+    for k in counts:
+        nats = -log_prob(dist, x, labels, num_importance_samples=k, seed=seed, progress=progress)
+        figures = nats.astype(np.float64) / nats_per_unit(dist)
+        name = "nats" if dist.levels is None else f"bits_per_dim_{k}"
+        result[name], result[f"{name}_standard_error"] = mean_and_error(figures)
+    return result
+
+
+def check_split(
+    dist: Flow,
+    x: np.ndarray,
+    labels: np.ndarray | None,
+    *,
+    dataset: str | os.PathLike[str],
+    split: str,
+) -> None:
+    """Checks that the examples of a split are what a flow models, in a sentence that names it.
+
+    Args:
+        dist: a flow.
+        x: examples `[N, *event]`.
+        labels: `[N]`; None where there are none, or the flow is not conditional on them.
+        dataset: name or path of the data set.
+        split: name of the split.
+
+    Raises:
+        ValueError: no examples, others than the flow models, or labels missing or out of range.
+    """
+    name, place = dist.name.rstrip("/"), f"Split {split!r} of {os.fspath(dataset)}"
+    if not len(x):
+        raise ValueError(f"{place} has no examples.")
+    if dist.num_classes is not None and labels is None:
+        raise ValueError(f"{place} has no labels, and {name} is conditional on classes.")
+    try:
+        check_data(x, tuple(dist.event_shape), dist.levels, name=name)
+        check_labels(labels, dist.num_classes, len(x), name=name)
+    except ValueError as error:
+        raise ValueError(f"{place}: {error}") from error
+
+
+def mean_and_error(figures: np.ndarray) -> tuple[float, float | None]:
+    """Returns the mean of figures `[N]` and its standard error; None where there is one figure."""
+    if len(figures) < 2:
+        return float(figures.mean()), None
+    return float(figures.mean()), float(figures.std(ddof=1) / np.sqrt(len(figures)))

@@ -1,0 +1,309 @@
+"""`FlowModel`: a flow as a Keras model, trained by maximum likelihood with `fit`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Context
+from tfp_realnvp.core.data_checks import (
+    asserted_labels,
+    asserted_pixels,
+    asserted_vectors,
+    asserted_weights,
+    labels_of_rows,
+)
+from tfp_realnvp.core.moments import sum_over_replicas
+from tfp_realnvp.execution.microbatches import Microbatch, check_microbatch, sum_over_microbatches
+from tfp_realnvp.execution.shards import (
+    check_shards,
+    gains_by_xla,
+    log_prob_in_shards,
+    shards_in_use,
+)
+from tfp_realnvp.flow import Flow
+from tfp_realnvp.kernels import gates_by_xla as fused
+from tfp_realnvp.kernels.adam import Adam
+from tfp_realnvp.training.fit_data import batch_of
+from tfp_realnvp.training.fitting import Fitting
+from tfp_realnvp.uses.likelihood import nats_per_unit
+
+
+@keras.saving.register_keras_serializable("tfp_realnvp")
+class FlowModel(Fitting):
+    """A Keras model around a flow: the same variables, trained by `fit`.
+
+    The loss is the mean negative log-likelihood, in bits per dimension for images and in nats for
+    vectors. The noise of a training step is a function of (`seed`, step); that of validation is
+    a fixed function of each image, so that two evaluations of the same weights agree.
+
+    Batches are `x`, `(x, labels)`, `(x, labels, sample_weight)`, or dictionaries as TensorFlow
+    Datasets give them (see `fit_data.KEYS`). Labels are used by class-conditional flows, and for
+    class weights; sample weights make every mean, of the loss and of the likelihood, a weighted
+    one. `fit` takes arrays, pandas and polars frames, `tf.data.Dataset`s, `keras.utils.PyDataset`s
+    and generators.
+
+    Args:
+        dist: a flow; its variables become the model's.
+        seed: seed of the noise in training, of 32 bits.
+        **kwargs: see `keras.Model`.
+
+    Raises:
+        TypeError: something else than a flow.
+        ValueError: another seed.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> images, _ = nvp.datasets.load_arrays("digits")
+        >>> model = nvp.FlowModel(nvp.flows.build("uva_simple", (8, 8, 1), levels=17))
+        >>> model.compile(optimizer="adam")
+        >>> history = model.fit(images[:64], epochs=1, verbose=0)
+        >>> sorted(history.history)
+        ['bits_per_dim', 'loss']
+    """
+
+    def __init__(self, dist: Flow, *, seed: int = 0, **kwargs: Any):
+        arguments.instance("FlowModel", "dist", dist, Flow)
+        limits = {"least": tf.int32.min, "most": tf.int32.max}
+        arguments.whole("FlowModel", "seed", seed, **limits)
+        # The flow's dtypes are its own, whatever Keras' global policy.
+        super().__init__(dtype=dist.dtype.name, autocast=False, **kwargs)
+        self.dist = dist
+        self.seed = seed
+        self.shards = 1
+        self.microbatch: int | None = None
+        self.fuses = False
+        self._asked: dict[str, Any] = {}
+        self.flow_layers = list(dist.keras_layers)
+        self.unit = "nats" if dist.levels is None else "bits_per_dim"
+        self._likelihood_tracker = keras.metrics.Mean(name=self.unit)
+        # Counts the noise draws of training; the optimizer's own count stands still while it
+        # accumulates gradients.
+        self.step = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
+        )
+        self.built = True
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        loss: None = None,
+        loss_weights: None = None,
+        metrics: None = None,
+        weighted_metrics: None = None,
+        *,
+        jit_compile: Any = "auto",
+        shards: int | None = None,
+        microbatch: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """Configures training; see `keras.Model.compile`.
+
+        Args:
+            optimizer: a Keras optimizer or its name; `"adam"` is `nvp.Adam`.
+            loss: None: it is the negative log-likelihood.
+            loss_weights: None, likewise.
+            metrics: None: the loss and the likelihood are reported.
+            weighted_metrics: None, likewise.
+            jit_compile: whether to compile the step with XLA. `"auto"`: where there is a GPU. On
+                the CPU TensorFlow's own convolutions are faster: where `nvp.use_shards` has been
+                called, what lies between those of a gated network is compiled alone.
+            shards: in how many shards, side by side, a batch is worked on; None for those of
+                `nvp.use_shards`. Gradients are those of the whole batch.
+            microbatch: how many rows of a batch a step works on at a time, at most; None for all.
+                Gradients are those of the whole batch, memory that of a part.
+            **kwargs: see `keras.Model.compile`.
+
+        Raises:
+            ValueError: a loss or metrics; shards or a microbatch, and the flow normalizes by
+                statistics of whole batches.
+        """
+        refused = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics}
+        refused["weighted_metrics"] = weighted_metrics
+        for name, value in refused.items():
+            if value:
+                raise ValueError(
+                    "A flow's loss is its negative log-likelihood, which it reports by itself: "
+                    f"compile takes no {name}, got {value!r}."
+                )
+        shards = shards_in_use() if shards is None else shards
+        check_shards(self.dist, shards)
+        check_microbatch(self.dist, microbatch)
+        self._asked = {"jit_compile": jit_compile, "shards": shards, "microbatch": microbatch}
+        self.shards, self.microbatch = shards, microbatch
+        self.fuses = False
+        if jit_compile == "auto":
+            jit_compile = bool(tf.config.list_logical_devices("GPU"))
+            self.fuses = not jit_compile and shards > 1 and gains_by_xla(self.dist)
+        if isinstance(optimizer, str) and optimizer.lower() == "adam":
+            optimizer = Adam()
+        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        # Variables made inside the step would have it traced twice, with a branch for each.
+        self.optimizer.build(self.trainable_variables)
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """Returns what `compile` was given, serializable by Keras."""
+        config = super().get_compile_config()
+        return {**config, **self._asked} if config else config
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles as a saved model was."""
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def call(self, x: Any, labels: Any = None, training: bool = False) -> tf.Tensor:
+        """Returns log-probabilities in nats `[N]`, with each example's own fixed noise."""
+        noise = "fresh" if training else "per_example"
+        return self.dist.log_prob_in(x, Context(labels=labels, training=training, noise=noise))
+
+    def export(self, filepath: str | os.PathLike[str], **options: Any) -> Path:
+        """Writes a SavedModel with the signatures of `nvp.export`, which has the options."""
+        from tfp_realnvp.serving.saved_model import export
+
+        return export(self.dist, filepath, **options)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """Takes one optimizer step on the mean negative log-likelihood."""
+        x, labels, weights = self._unpack(data)
+        seed = tf.stack([tf.constant(self.seed, tf.int32), self.step.value])
+        variables = self.trainable_variables
+        shares = self._shares(weights)
+        if self.microbatch is None:
+            loss, mean, *gradients = self._gradients(x, labels, seed, shares)
+        else:
+            scalar = tf.zeros([], self.dist.dtype)
+            loss, mean, *gradients = sum_over_microbatches(
+                functools.partial(self._gradients_of_part, x, labels, seed, shares),
+                [scalar, scalar, *variables],
+                count=tf.shape(x)[0],
+                size=self.microbatch,
+            )
+        if variables:
+            self._update(gradients, variables, loss)
+        self.step.assign_add(1)
+        return self._track(loss, mean, weights)
+
+    def _update(self, gradients, variables, loss):
+        """Takes the step, unless the loss is not finite: it is reported, and spoils no weights."""
+
+        def apply() -> None:
+            self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
+
+        # Replicas meet in the update, which TensorFlow does not let them do under a condition.
+        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+            apply()
+        else:
+            tf.cond(tf.math.is_finite(loss), apply, lambda: None)
+
+    def _gradients_of_part(self, x, labels, seed, shares, part: Microbatch):
+        x = tf.gather(x, part.rows)
+        labels = None if labels is None else tf.gather(labels, part.rows)
+        seed = tf.random.experimental.stateless_fold_in(seed, part.index, alg="philox")
+        shares = tf.gather(shares, part.rows) * tf.cast(part.counts, shares.dtype)
+        return self._gradients(x, labels, seed, shares, of_whole=part.share)
+
+    def _gradients(self, x, labels, seed, shares, *, of_whole=1.0):
+        """Returns the loss, the mean log-probability, and the loss's gradients."""
+        variables = self.trainable_variables
+        with tf.GradientTape() as tape, fused.programs(when=self.fuses):
+            context = Context(seed=seed, training=True, labels=labels)
+            log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
+            loss, mean = self._loss_and_mean(log_prob, shares, of_whole=of_whole)
+            scaled = self.optimizer.scale_loss(loss)
+        return loss, mean, *tape.gradient(scaled, variables)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """Evaluates a batch, with each example's own fixed noise."""
+        x, labels, weights = self._unpack(data)
+        context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
+        with fused.programs(when=self.fuses):
+            log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
+        loss, mean = self._loss_and_mean(log_prob, self._shares(weights))
+        return self._track(loss, mean, weights)
+
+    def predict_step(self, data: Any) -> tf.Tensor:
+        """Returns the log-probabilities of a batch, in nats."""
+        x, labels, _ = self._unpack(data)
+        return self(x, labels=labels)
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> tf.Tensor:
+        """Returns the mean negative log-likelihood plus the layers' own losses.
+
+        Under a distribution strategy it is the replica's share of that: those of all replicas add
+        up to it, as their gradients do.
+
+        Args:
+            x: unused.
+            y: unused.
+            y_pred: log-probabilities in nats `[N]`.
+            sample_weight: `[N]`, or None for all alike.
+            training: unused.
+        """
+        weights = tf.ones_like(y_pred) if sample_weight is None else sample_weight
+        return self._loss_and_mean(y_pred, self._shares(weights))[0]
+
+    def _shares(self, weights: tf.Tensor) -> tf.Tensor:
+        """Returns the weights of a batch's rows, those of all replicas together adding up to 1."""
+        return tf.math.divide_no_nan(weights, sum_over_replicas(tf.reduce_sum(weights)))
+
+    def _loss_and_mean(self, log_prob, shares, *, of_whole=1.0):
+        mean = tf.reduce_sum(log_prob * shares)
+        loss = -mean / nats_per_unit(self.dist)
+        if self.losses:
+            replicas = tf.distribute.get_strategy().num_replicas_in_sync
+            own = tf.add_n(self.losses) * tf.cast(of_whole / replicas, loss.dtype)
+            loss += tf.cast(own, loss.dtype)
+        return loss, mean
+
+    def _track(self, loss, mean, weights):
+        # Keras adds up what replicas count: each counts the whole batch's mean for its own rows.
+        own = tf.reduce_sum(weights)
+        likelihood = -sum_over_replicas(mean) / nats_per_unit(self.dist)
+        self._loss_tracker.update_state(sum_over_replicas(loss), sample_weight=own)
+        self._likelihood_tracker.update_state(likelihood, sample_weight=own)
+        return self.get_metrics_result()
+
+    def _unpack(self, data):
+        """Returns a batch that the graph has checked, with a weight for each row."""
+        dist = self.dist
+        x, labels, weights = batch_of(data)
+        x = tf.convert_to_tensor(x)
+        count = tf.shape(x)[0]
+        if dist.num_classes is None:
+            labels = None
+        elif labels is None:
+            raise ValueError(f"{dist.name} is conditional on classes: batches must be (x, labels).")
+        else:
+            labels = labels_of_rows(labels, tf.shape(x)[:1], name=dist.name)
+            labels = asserted_labels(labels, dist.num_classes)
+        if dist.levels is None:
+            x = asserted_vectors(x, dist.dtype)
+        else:
+            x = asserted_pixels(x, dist.levels)
+        if weights is None:
+            weights = tf.ones([count], dist.dtype)
+        else:
+            weights = asserted_weights(tf.convert_to_tensor(weights), count, dist.dtype)
+        return x, labels, weights
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, serializable by Keras."""
+        return {"dist": self.dist.get_config(), "seed": self.seed, "name": self.name}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> FlowModel:
+        """Makes a model of equal architecture, with fresh initial values."""
+        config = dict(config)
+        return cls(Flow.from_config(config.pop("dist")), **config)

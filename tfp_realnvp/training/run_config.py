@@ -1,0 +1,166 @@
+"""What a training run is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfp_realnvp import datasets, flows
+from tfp_realnvp.core import arguments
+from tfp_realnvp.flow import Flow
+from tfp_realnvp.kernels.adam import Adam
+
+SCHEDULES = ("constant", "exponential", "cosine")
+# Tracing takes each shard its own part of the graph.
+MOST_SHARDS = 512
+# What `flows.build` is given by position, or takes from the settings and the data.
+_SETTLED = ("name", "event_shape", "seed", "levels", "num_classes", "conditioner_dtype")
+
+
+@dataclasses.dataclass(frozen=True)
+class RunConfig:
+    """What a training run is made of; two runs of equal configuration end equal.
+
+    Values become what JSON has: tuples and arrays are lists, paths are text.
+
+    Attributes:
+        flow: name of the flow.
+        dataset: name or path of the data set.
+        data_dir: where downloaded or raw data sets are kept.
+        epochs: passes over the training split.
+        batch_size: examples in a step.
+        learning_rate: of Adam, at the start.
+        schedule: `"constant"`, `"exponential"` (times 0.99 per epoch) or `"cosine"` (to 0).
+        clip: bound of the global gradient norm; 0 for none.
+        ema: momentum of the averaged weights that are validated, saved and sampled; 0 for none.
+        flip: whether images are mirrored at random.
+        conditional: whether the flow is conditional on the labels.
+        precision: `"float32"`, or `"bfloat16"` for the convolutions of flows of images.
+        jit: `"auto"`, `"on"` or `"off"`: XLA.
+        shards: in how many shards, side by side, a batch is worked on.
+        microbatch: how many rows of a batch a step works on at a time; None for all.
+        seed: of initial values, data order and noise; 32 bits.
+        options: options of the flow.
+
+    Raises:
+        ValueError: a value out of range, or options that JSON has no form for.
+        TypeError: a value of another kind.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> nvp.runs.RunConfig(flow="realnvp", dataset="moons", options={"widths": (8, 8)}).options
+        {'widths': [8, 8]}
+    """
+
+    flow: str
+    dataset: str = "digits"
+    data_dir: str | None = None
+    epochs: int = 10
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    schedule: str = "constant"
+    clip: float = 1.0
+    ema: float = 0.0
+    flip: bool = False
+    conditional: bool = False
+    precision: str = "float32"
+    jit: str = "auto"
+    shards: int = 1
+    microbatch: int | None = None
+    seed: int = 0
+    options: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self):
+        owner = "A run"
+        for field in dataclasses.fields(self):
+            value = _plain(getattr(self, field.name), field.name)
+            object.__setattr__(self, field.name, value)
+        for name in ("flow", "dataset", "data_dir"):
+            value = getattr(self, name)
+            if not (isinstance(value, str) and value) and (name, value) != ("data_dir", None):
+                raise ValueError(f"{owner} needs {name} to be a name or a path, got {value!r}.")
+        arguments.whole(owner, "epochs", self.epochs)
+        arguments.whole(owner, "batch_size", self.batch_size, most=2**31 - 1)
+        arguments.whole(owner, "shards", self.shards, most=MOST_SHARDS)
+        if self.microbatch is not None:
+            arguments.whole(owner, "microbatch", self.microbatch, most=2**31 - 1)
+        arguments.whole(owner, "seed", self.seed, least=-(2**31), most=2**31 - 1)
+        arguments.real(owner, "learning_rate", self.learning_rate, above=0)
+        arguments.real(owner, "clip", self.clip, least=0)
+        arguments.real(owner, "ema", self.ema, least=0, below=1)
+        for name in ("flip", "conditional"):
+            arguments.instance(owner, name, getattr(self, name), bool)
+        arguments.instance(owner, "options", self.options, dict)
+        if self.schedule not in SCHEDULES:
+            raise ValueError(f"Unknown schedule {self.schedule!r}; there are {SCHEDULES}.")
+        if self.precision not in ("float32", "bfloat16"):
+            raise ValueError(f"precision is float32 or bfloat16, got {self.precision!r}.")
+        if self.jit not in ("auto", "on", "off"):
+            raise ValueError(f"jit is auto, on or off, got {self.jit!r}.")
+
+    def build_flow(self, info: datasets.DatasetInfo) -> Flow:
+        """Builds the flow for a data set, with fresh initial values.
+
+        Raises:
+            ValueError: settings or options that do not fit the flow or the data.
+            TypeError: an option that the flow does not have.
+        """
+        if self.conditional and info.num_classes is None:
+            raise ValueError(f"{self.dataset} has no labels for a class-conditional flow.")
+        if self.flip and info.levels is None:
+            raise ValueError(f"flip is for images; {self.dataset} has vectors.")
+        if taken := sorted(set(_SETTLED) & self.options.keys()):
+            raise ValueError(
+                f"{', '.join(taken)}: settled by the run's data set and settings, not an option; "
+                f"the options of {self.flow} are {list(flows.options(self.flow))}."
+            )
+        return flows.build(
+            self.flow,
+            info.event_shape,
+            seed=self.seed,
+            levels=info.levels or 256,
+            num_classes=info.num_classes if self.conditional else None,
+            conditioner_dtype="mixed_bfloat16" if self.precision == "bfloat16" else None,
+            **self.options,
+        )
+
+    def optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+        """Makes the optimizer."""
+        rate: Any = self.learning_rate
+        if self.schedule == "exponential":
+            rate = keras.optimizers.schedules.ExponentialDecay(
+                rate, decay_steps=steps_per_epoch, decay_rate=0.99, staircase=True
+            )
+        elif self.schedule == "cosine":
+            rate = keras.optimizers.schedules.CosineDecay(rate, self.epochs * steps_per_epoch)
+        return Adam(
+            rate,
+            global_clipnorm=self.clip or None,
+            use_ema=self.ema > 0,
+            ema_momentum=self.ema or 0.99,
+        )
+
+
+def _plain(value: Any, name: str) -> Any:
+    """Returns a value as JSON would give it back."""
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    if isinstance(value, Mapping):
+        if unnamed := [key for key in value if not isinstance(key, str)]:
+            raise TypeError(f"A run needs {name} to have names, got {unnamed[0]!r}.")
+        return {key: _plain(entry, f"{name}[{key!r}]") for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(entry, name) for entry in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"A run needs {name} to be finite, got {value!r}.")
+    if value is not None and not isinstance(value, bool | int | float | str):
+        raise TypeError(f"A run needs {name} to be of numbers, text and lists, got {value!r}.")
+    return value

@@ -1,0 +1,83 @@
+"""The data of a training run, read and looked at before it begins."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Any
+
+import numpy as np
+
+from tfp_realnvp import datasets
+from tfp_realnvp.flow import Flow
+from tfp_realnvp.training.evaluation import check_split
+from tfp_realnvp.training.run_config import RunConfig
+
+Arrays = tuple[np.ndarray, np.ndarray | None]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunData:
+    """The splits that a run trains on, validates and tests with.
+
+    Attributes:
+        train: examples, and labels where the flow is conditional on them.
+        validation: the same; None where there is no such split.
+        test: the same.
+        columns: names of the coordinates of vectors; None where they have none.
+    """
+
+    train: Arrays
+    validation: Arrays | None
+    test: Arrays | None
+    columns: list[str] | None
+
+    def description(self) -> dict[str, Any]:
+        """Returns what a run directory keeps of its data: columns, and fingerprints of splits."""
+        splits = {split: getattr(self, split) for split in datasets.SPLITS}
+        return {
+            "columns": self.columns,
+            "splits": {
+                k: None if arrays is None else _fingerprint(*arrays) for k, arrays in splits.items()
+            },
+        }
+
+
+def read(config: RunConfig, info: datasets.DatasetInfo, dist: Flow) -> RunData:
+    """Reads every split that there is, and checks it for a flow.
+
+    Args:
+        config: of the run.
+        info: of its data set.
+        dist: the flow to train.
+
+    Raises:
+        ValueError: a split that the flow cannot be trained, validated or tested with.
+    """
+    found: dict[str, Arrays | None] = dict.fromkeys(datasets.SPLITS)
+    there = datasets.splits(config.dataset, config.data_dir)
+    for split in dict.fromkeys(("train", *there)):
+        x, labels = datasets.load_arrays(config.dataset, split, config.data_dir)
+        checked = x, labels if config.conditional else None
+        check_split(dist, *checked, dataset=config.dataset, split=split)
+        found[split] = checked
+    assert found["train"] is not None
+    columns = info.columns
+    return RunData(
+        train=found["train"],
+        validation=found["validation"],
+        test=found["test"],
+        columns=list(columns) if columns else None,
+    )
+
+
+def _fingerprint(x: np.ndarray, labels: np.ndarray | None) -> dict[str, Any]:
+    digest = hashlib.sha256(np.ascontiguousarray(x).data)
+    if labels is not None:
+        digest.update(np.ascontiguousarray(labels).data)
+    return {
+        "examples": len(x),
+        "shape": list(x.shape[1:]),
+        "dtype": x.dtype.name,
+        "sha256": digest.hexdigest(),
+    }

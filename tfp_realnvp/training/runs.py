@@ -1,0 +1,321 @@
+"""Training runs: a directory with configuration, logs, checkpoints, samples and results."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfp_realnvp import datasets
+from tfp_realnvp.core import arguments
+from tfp_realnvp.flow import Flow
+from tfp_realnvp.plots import pictures
+from tfp_realnvp.training import callbacks, run_data, run_directory
+from tfp_realnvp.training.evaluation import evaluate_arrays
+from tfp_realnvp.training.interruption import Interrupted, Interruption
+from tfp_realnvp.training.model import FlowModel
+from tfp_realnvp.training.run_config import SCHEDULES, RunConfig
+from tfp_realnvp.training.run_directory import (
+    CONFIG,
+    CURVES,
+    DATA,
+    LAST,
+    LOG,
+    RESULTS,
+    SAMPLES,
+    TENSORBOARD,
+    read_columns,
+    read_config,
+)
+from tfp_realnvp.training.saving import load
+
+__all__ = [
+    "CONFIG",
+    "LAST",
+    "LOG",
+    "RESULTS",
+    "SCHEDULES",
+    "Interrupted",
+    "RunConfig",
+    "read_columns",
+    "read_config",
+    "train",
+]
+
+# `FlowModel` counts its steps, and the seeds of their noise, in 32 bits.
+MOST_STEPS = 2**31 - 1
+
+
+def train(
+    config: RunConfig,
+    out: str | os.PathLike[str],
+    *,
+    resume: bool = False,
+    verbose: bool = True,
+    tensorboard: bool = True,
+    checkpoint_seconds: float = 60.0,
+    result_examples: int | None = 2000,
+) -> dict[str, Any]:
+    """Trains a flow in a run directory and evaluates its best weights on the test split.
+
+    All splits are looked at before the first step. Where there is no test split, the results are
+    of the validation split, or have no figures where there is none either; they say which.
+
+    The directory belongs to this process until the end. Where nothing has been learnt before an
+    error, it is left as it was found.
+
+    SIGINT and SIGTERM write a checkpoint after the step that they come in and raise `Interrupted`,
+    a `KeyboardInterrupt`; before the first step they end the run at once, and at an epoch's end
+    once it has been validated. A second signal does not wait.
+
+    Args:
+        config: what to train; with `resume`, an existing run's own configuration must agree in
+            all but `epochs` and `data_dir`, and so must its data.
+        out: the run directory.
+        resume: whether to go on with a run that is there.
+        verbose: whether to show progress.
+        tensorboard: whether to write TensorBoard logs.
+        checkpoint_seconds: time between checkpoints within an epoch.
+        result_examples: test examples for the final figures; None for all.
+
+    Returns:
+        What is in `results.json`.
+
+    Raises:
+        ValueError: bad configuration or data, or a directory that holds a run already or that
+            another process trains in.
+        OSError: the directory cannot be written.
+        Interrupted: a signal has come; the message says from where to go on.
+        NotFiniteError: the loss or the weights are no longer finite.
+    """
+    if not os.fspath(out):
+        raise ValueError("A run needs a directory, got '' for it.")
+    arguments.real("train", "checkpoint_seconds", checkpoint_seconds, least=0)
+    if result_examples is not None:
+        arguments.whole("train", "result_examples", result_examples)
+    out = Path(out)
+    with Interruption() as interruption, run_directory.claimed(out):
+        run = _Run(config, out, resume=resume, verbose=verbose, tensorboard=tensorboard)
+        try:
+            run.begin(interruption, checkpoint_seconds=checkpoint_seconds)
+            run.fit()
+            return run.finish(result_examples)
+        except Interrupted as stop:
+            raise Interrupted(stop.signal, run.rest()) from None
+
+
+class _Run:
+    """A run in a directory that is claimed for it, from its begin to its results."""
+
+    def __init__(
+        self, config: RunConfig, out: Path, *, resume: bool, verbose: bool, tensorboard: bool
+    ):
+        self.config, self.out = config, out
+        self.resume, self.verbose = resume, verbose
+        self.board = out / TENSORBOARD if tensorboard else None
+        self.checkpoint: callbacks.Checkpoint | None = None
+        self.total = 0
+
+    def begin(self, interruption: Interruption, *, checkpoint_seconds: float) -> None:
+        """Looks at all that training will need, restores what there is, and writes the settings."""
+        config, out = self.config, self.out
+        run_directory.agree(out, config, resume=self.resume)
+        info = datasets.info(config.dataset, data_dir=config.data_dir)
+        resumed = self.resume and run_directory.is_trained(out)
+        if config.precision == "bfloat16" and info.levels is None and not resumed:
+            raise ValueError(
+                f"precision=bfloat16 is for the convolutions of images, and {config.dataset} has "
+                "vectors, whose log-likelihood it would put off by nats: leave it at float32."
+            )
+        self.dist: Flow = config.build_flow(info)
+        self.data = run_data.read(config, info, self.dist)
+        description = self.data.description()
+        if resumed:
+            run_directory.agree_on_data(out, description["splits"])
+        examples = len(self.data.train[0])
+        self.batch_size = min(config.batch_size, examples)
+        self.steps_per_epoch = examples // self.batch_size
+        self.total = config.epochs * self.steps_per_epoch
+        if self.total > MOST_STEPS:
+            raise ValueError(
+                f"A run has at most {MOST_STEPS:,} steps; {config.epochs:,} epochs of "
+                f"{self.steps_per_epoch:,} steps are more."
+            )
+        self.model = FlowModel(self.dist, seed=config.seed)
+        self.model.compile(
+            optimizer=config.optimizer(self.steps_per_epoch),
+            jit_compile={"auto": "auto", "on": True, "off": False}[config.jit],
+            shards=config.shards,
+            microbatch=config.microbatch,
+        )
+        self.log = callbacks.EpochLog(out / LOG)
+        self.wall = callbacks.WallClock()
+        best = callbacks.BestCheckpoint(out)
+        self.checkpoint = callbacks.Checkpoint(
+            out / LAST,
+            steps_per_epoch=self.steps_per_epoch,
+            stateful={"log": self.log, "best": best, "wall": self.wall},
+            seconds=checkpoint_seconds,
+        )
+        self.done = self.checkpoint.restore(self.model) if resumed and (out / LAST).exists() else 0
+        epochs = self.done // self.steps_per_epoch
+        if len(self.log.rows) != epochs:
+            raise ValueError(
+                f"The log of the run in {out} has {len(self.log.rows)} epochs, but its "
+                f"{self.done:,} steps are {epochs} epochs of these data: they have changed."
+            )
+        if self.done > self.total:
+            raise ValueError(
+                f"The run in {out} has {len(self.log.rows)} epochs already, more than "
+                f"{config.epochs}: resume it with as many or more."
+            )
+        if not resumed:
+            run_directory.forget_start(out)
+        run_directory.write_json(out / CONFIG, dataclasses.asdict(config))
+        run_directory.write_json(out / DATA, description)
+        self.callbacks = self._callbacks(best, interruption)
+        if self.verbose:
+            self._announce()
+
+    def _callbacks(self, best, interruption: Interruption) -> list[Any]:
+        validation = self.data.validation
+        samples = callbacks.SampleGrid(
+            self.out / SAMPLES,
+            num=64 if self.dist.levels else 2000,
+            seed=self.config.seed,
+            tensorboard=self.board,
+            data=validation[0] if validation and self.dist.levels is None else None,
+            columns=self.data.columns,
+        )
+        assert self.checkpoint is not None
+        active: list[Any] = [
+            callbacks.StopOnNaN(self.checkpoint),
+            callbacks.WithAverages([self.log, best, samples]),
+        ]
+        if self.board is not None:
+            active.append(keras.callbacks.TensorBoard(self.board, write_graph=False))
+        if self.verbose:
+            active.append(
+                callbacks.Progress(
+                    steps=self.total,
+                    steps_per_epoch=self.steps_per_epoch,
+                    batch_size=self.batch_size,
+                    validation_examples=len(validation[0]) if validation else None,
+                )
+            )
+        # The checkpoint is behind them: it saves what the others have done at an epoch's end.
+        stop = callbacks.StopWhenAsked(interruption, self.checkpoint)
+        return [*active, self.wall, self.checkpoint, stop]
+
+    def fit(self) -> None:
+        """Trains on to the last epoch."""
+        assert self.checkpoint is not None
+        if self.done % self.steps_per_epoch:  # the rest of a broken epoch, then whole ones
+            self._fit(self.done, self.done // self.steps_per_epoch + 1)
+            # Keras has put the averages into the model at the end of this fit.
+            self.done = self.checkpoint.restore(self.model)
+        if self.done < self.total:
+            self._fit(self.done, self.config.epochs)
+
+    def _fit(self, start: int, stop_epoch: int) -> None:
+        first_epoch, offset = divmod(start, self.steps_per_epoch)
+        config = self.config
+        stream = datasets.batches(
+            *self.data.train,
+            batch_size=self.batch_size,
+            seed=config.seed,
+            start_step=start,
+            flip=config.flip,
+        )
+        validation = None
+        if self.data.validation is not None:
+            validation = datasets.batches(
+                *self.data.validation,
+                batch_size=self.batch_size,
+                seed=0,
+                shuffle=False,
+                drop_remainder=False,
+            )
+        self.model.fit(
+            stream,
+            validation_data=validation,
+            initial_epoch=first_epoch,
+            epochs=stop_epoch,
+            steps_per_epoch=self.steps_per_epoch - offset,
+            shuffle=False,  # the stream is shuffled already
+            callbacks=self.callbacks,
+            verbose=0,
+        )
+
+    def finish(self, examples: int | None) -> dict[str, Any]:
+        """Draws the curves, evaluates the best weights and writes the results."""
+        pictures.write_curves(self.out / CURVES, self.log.rows, unit=self.model.unit)
+        split = "test" if self.data.test is not None else "validation"
+        arrays = self.data.test if self.data.test is not None else self.data.validation
+        figures: dict[str, Any] = {"split": None, "examples": 0}
+        if arrays is not None:
+            x, labels = arrays
+            figures = {"split": split} | evaluate_arrays(
+                load(self.out),
+                x[:examples],
+                None if labels is None else labels[:examples],
+                seed=self.config.seed,
+                verbose=self.verbose,
+            )
+        results = run_directory.finite(
+            {
+                "flow": self.config.flow,
+                "parameters": self._parameters(),
+                "dataset": self.config.dataset,
+                **figures,
+                "best_validation": min(
+                    (row["val_loss"] for row in self.log.rows if "val_loss" in row), default=None
+                ),
+                "epochs": self.config.epochs,
+                "seed": self.config.seed,
+                "wall_seconds": round(self.wall.seconds, 1),
+                "versions": {
+                    "python": platform.python_version(),
+                    **{n: version(n) for n in _VERSIONS},
+                },
+            }
+        )
+        run_directory.write_json(self.out / RESULTS, results)
+        return results
+
+    def rest(self) -> str:
+        """Returns what is to be said of a run that stops: from where it goes on."""
+        if self.checkpoint is not None and self.checkpoint.steps is not None:
+            return f": --resume goes on from step {self.checkpoint.steps:,} of {self.total:,}"
+        if self.resume and run_directory.is_trained(self.out):
+            return ": --resume goes on from where the run was before"
+        return " before the first step: nothing is kept"
+
+    def _parameters(self) -> int:
+        return sum(int(np.prod(v.shape)) for v in self.dist.trainable_variables)
+
+    def _announce(self) -> None:
+        config, model = self.config, self.model
+        between = "XLA between convolutions" if model.fuses else "no XLA"
+        jit = "XLA" if model.jit_compile else between
+        shards = f", {config.shards} shards" if config.shards > 1 else ""
+        print(
+            f"{config.flow}: {self._parameters():,} parameters, {len(self.data.train[0]):,} "
+            f"examples of {config.dataset}, {self.total:,} steps, {config.precision}, {jit}{shards}"
+            + (f", from step {self.done:,}" if self.done else ""),
+            flush=True,
+        )
+        if self.data.validation is None:
+            print(f"{config.dataset} has no validation split: nothing is validated.", flush=True)
+        if self.data.test is None:
+            place = "no split" if self.data.validation is None else "the validation split"
+            print(f"{config.dataset} has no test split: the results are of {place}.", flush=True)
+
+
+_VERSIONS = ("tensorflow", "tensorflow-probability", "keras", "numpy")

@@ -1,0 +1,1 @@
+"""What a flow is good for: likelihoods, latents, samples, classes, anomalies, inference."""

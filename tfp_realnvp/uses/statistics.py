@@ -1,0 +1,94 @@
+"""Running statistics set to those of a whole data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from tfp_realnvp.bijectors.base import FlowBijector
+from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.factor_out import FactorOut
+from tfp_realnvp.core import arguments
+from tfp_realnvp.core.context import Context
+from tfp_realnvp.core.data_checks import check_data, labels_of_examples
+from tfp_realnvp.core.moments import MomentsOfData, RunningMoments
+from tfp_realnvp.flow import Flow
+
+Chunks = list[tuple[tf.Tensor, Context]]
+
+
+def reestimate_statistics(
+    dist: Flow, data: Any, labels: Any = None, *, rows_at_once: int = 256
+) -> None:
+    """Sets all running statistics of a flow to those of a data set, exactly.
+
+    From data to latent, and within each conditioner from its input to its output, every batch
+    normalization gets the mean and variance of what reaches it in evaluation mode, those before
+    it having theirs already. The data are kept member by member, so that only a member's own
+    statistics cost further passes, one each. Dequantization noise is each image's own.
+
+    Args:
+        dist: a flow; one without batch normalization stays as it is.
+        data: `[N, *event]` integer images or vectors.
+        labels: `[N]` for class-conditional flows.
+        rows_at_once: examples evaluated at once; the result does not depend on it.
+
+    Raises:
+        ValueError: bad data or labels, no data, or `rows_at_once` below 1.
+
+    Example:
+        >>> import numpy as np, tfp_realnvp as nvp
+        >>> dist = nvp.Flow([nvp.bijectors.BatchNorm(ndims=1)], (2,))
+        >>> nvp.reestimate_statistics(dist, np.array([[0.0, 5.0], [2.0, 7.0]]))
+        >>> nvp.encode(dist, [[1.0, 6.0]]).tolist()
+        [[0.0, 0.0]]
+    """
+    arguments.whole("reestimate_statistics", "rows_at_once", rows_at_once)
+    data = np.asarray(data)
+    check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
+    labels = labels_of_examples(labels, dist.num_classes, len(data), name=dist.name)
+    if not len(data):
+        raise ValueError("Statistics are those of at least one example, got none.")
+    if not running_moments(dist.bijector):
+        return
+    chunks = []
+    for start in range(0, len(data), rows_at_once):
+        rows = slice(start, start + rows_at_once)
+        context = Context(noise="per_example", labels=None if labels is None else labels[rows])
+        chunks.append((tf.cast(data[rows], dist.dtype), context))
+    _walk(dist.bijector, chunks)
+
+
+def _walk(bijector: Any, chunks: Chunks) -> Chunks:
+    """Sets a bijector's statistics; returns the data at its latent side."""
+    if isinstance(bijector, Composition):
+        for member in bijector.bijectors:
+            chunks = _walk(member, chunks)
+        return chunks
+    if isinstance(bijector, FactorOut):
+        halves = [(y[..., : y.shape[-1] // 2], context) for y, context in chunks]
+        _walk(bijector.rest, halves)
+    else:
+        for running in running_moments(bijector):
+            running.recorder = MomentsOfData()
+            try:
+                _pass(bijector, chunks)
+                running.set(running.recorder)
+            finally:
+                running.recorder = None
+    return _pass(bijector, chunks)
+
+
+def _pass(bijector: Any, chunks: Chunks) -> Chunks:
+    if isinstance(bijector, FlowBijector):
+        return [(bijector.inverse_and_log_det(y, context)[0], context) for y, context in chunks]
+    return [(bijector.inverse(y), context) for y, context in chunks]
+
+
+def running_moments(bijector: Any) -> Sequence[RunningMoments]:
+    """Returns a bijector's running moments in the order in which data reach them."""
+    layers = bijector.keras_layers if isinstance(bijector, FlowBijector) else ()
+    return [running for layer in layers for running in getattr(layer, "moments", ())]
