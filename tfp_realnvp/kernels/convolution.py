@@ -37,13 +37,9 @@ WHOLE = Edges()
 
 
 def parts_of(x: tf.Tensor, *, reach: int) -> list[tuple[tf.Tensor, Edges]]:
-    """Returns the halves of one image on a CPU, with the rows that they depend on; else nothing.
+    """Returns the halves of one image on a CPU, with the `reach` rows around; else nothing.
 
     A core each works on a half; TensorFlow divides a convolution of one image badly among cores.
-
-    Args:
-        x: `[N, H, W, C]`.
-        reach: rows over which a network reaches, the sum of its convolutions' halos.
     """
     # With less than `reach` rows in a half most of the work would be done twice.
     middle = x.shape[1] // 2 if _is_one_image(x) else 0
@@ -56,21 +52,11 @@ def parts_of(x: tf.Tensor, *, reach: int) -> list[tuple[tf.Tensor, Edges]]:
 def convolve(
     x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None, *, edges: Edges, in_bands: bool
 ) -> tf.Tensor:
-    """Returns a convolution of stride 1 that keeps the sides of the image.
+    """Returns a convolution, with `K // 2` rows less at each side that is no edge.
 
-    A batch that is known to be of one image may be cut into bands of rows, and these are the batch:
-    for batches of one TensorFlow asks oneDNN for plain kernels, which take two to three times as
-    long on CPUs without AVX512.
-
-    Args:
-        x: `[N, H, W, C]`.
-        kernel: `[K, K, C, F]`, K odd.
-        bias: `[F]`, or None.
-        edges: of the image that `x` is a part of.
-        in_bands: whether one image may be cut.
-
-    Returns:
-        `[N, H, W, F]`, with `K // 2` rows less at each side that was cut.
+    `in_bands`, a batch that is known to be of one image is cut into bands of rows, and these are
+    the batch: for batches of one TensorFlow asks oneDNN for plain kernels, which take two to three
+    times as long on CPUs without AVX512.
     """
     halo = kernel.shape[0] // 2
     lost = sum(edges.lost(halo))

@@ -54,15 +54,12 @@ class Kernels:
         return tf.concat(results, 1)
 
     def convolve(self, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns a convolution of stride 1 that keeps the sides of the image.
+        """Returns a convolution of stride 1 that keeps the sides of the image: `[N, H, W, F]`.
 
         Args:
             x: `[N, H, W, C]`.
             kernel: `[K, K, C, F]`, K odd.
             bias: `[F]`, or None.
-
-        Returns:
-            `[N, H, W, F]`.
         """
         return convolve(x, kernel, bias, edges=self.edges, in_bands=self.divides)
 
@@ -73,9 +70,6 @@ class Kernels:
             x: `[N, H, W, C]`; the ELU is computed in its dtype.
             kernel: `[K, K, 2C, F]`, K odd, in the dtype of the convolution.
             bias: `[F]`, likewise.
-
-        Returns:
-            `[N, H, W, F]`, in the dtype of the kernel.
         """
         parts = self._between_convolutions(kernel.dtype, x.dtype)
         sides = parts.two_sided_elu(x, kernel.dtype, wide=x.dtype)
@@ -102,9 +96,6 @@ class Kernels:
             bias: `[2C]`, likewise.
             scale: of the norm, `[C]`, in the dtype of `x`.
             shift: of the norm, likewise.
-
-        Returns:
-            `[N, H, W, C]`, in the dtype of `x`.
         """
         parts = self._between_convolutions(hidden.dtype, x.dtype)
         sides = parts.two_sided_elu(hidden, hidden.dtype, wide=x.dtype)
