@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.kernels import Kernels
+
 NOISE_MODES = ("fresh", "per_example", "centre")
 
 
@@ -39,6 +41,7 @@ class Context:
             counts in no statistics; a bool or a bool tensor.
         exact: whether conditioners must compute in the dtype of their variables, whatever their
             dtype policy says; encoding needs it to be exactly invertible.
+        kernels: how conditioners compute convolutions and what lies between them.
     """
 
     seed: Any = None
@@ -50,6 +53,7 @@ class Context:
     condition: Any = None
     is_empty: Any = False
     exact: bool = False
+    kernels: Kernels = dataclasses.field(default_factory=Kernels)
 
     def __post_init__(self):
         if self.noise not in NOISE_MODES:
