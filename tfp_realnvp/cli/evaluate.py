@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     from tfp_realnvp.core import arguments
-    from tfp_realnvp.execution import shards as sharding
+    from tfp_realnvp.execution import shards
     from tfp_realnvp.execution.device import use_full_float32
     from tfp_realnvp.training import runs, saving
     from tfp_realnvp.training.evaluation import evaluate
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> None:
     config = runs.read_config(args.run)
     dataset, data_dir = args.dataset or config.dataset, args.data_dir or config.data_dir
     split = args.split or _split(dataset, data_dir)
-    sharding.best_shards(config.flow)
+    shards.best_shards(config.flow)
     result = evaluate(
         saving.load(args.run),
         dataset,

@@ -99,7 +99,7 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Returns what the device decides unless the command line does; a resumed run has decided."""
     from tfp_realnvp import datasets
     from tfp_realnvp.core import arguments
-    from tfp_realnvp.execution import shards as sharding
+    from tfp_realnvp.execution import shards
     from tfp_realnvp.execution.device import best_precision
     from tfp_realnvp.training import runs
 
@@ -109,7 +109,7 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
         config = runs.read_config(args.out)
         asked = {k: getattr(config, k) if v == "auto" else v for k, v in asked.items()}
     if asked["shards"] == "auto":
-        asked["shards"] = sharding.best_shards(args.flow)
+        asked["shards"] = shards.best_shards(args.flow)
     else:
         try:
             asked["shards"] = int(asked["shards"])
@@ -121,7 +121,7 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
         most = None if begun else os.cpu_count()
         arguments.whole("train.py", "--shards", asked["shards"], most=most)
         if asked["shards"] > 1:
-            sharding.use_shards(asked["shards"])
+            shards.use_shards(asked["shards"])
     if asked["precision"] == "auto":
         vectors = datasets.info(args.dataset, args.data_dir).levels is None
         asked["precision"] = "float32" if vectors else best_precision()
