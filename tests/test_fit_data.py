@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_realnvp as nvp
+from tfp_realnvp.training.fit_data import looked_into
 
 COUNT = 60
 
@@ -81,7 +82,7 @@ def test_labels_of_a_shuffled_dataset_belong_to_its_examples():
     seen = []
     made = model(num_classes=2)
     made.dist.bijector.initialize = lambda data, labels: seen.append((data, labels))
-    made._initialize(made_first := nvp.fit_data.looked_into(shuffled, 40, check=made._check)[0])
+    made._initialize(made_first := looked_into(shuffled, 40, check=made._check)[0])
     np.testing.assert_array_equal(made_first.x[:, 0], made_first.labels * 10.0)
     np.testing.assert_array_equal(seen[0][0][:, 0], seen[0][1] * 10.0)
 
