@@ -223,7 +223,7 @@ def test_a_saved_model_is_compiled_as_it_was(data, tmp_path):
     made.fit(data[0], verbose=0)
     made.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    assert (again.shards, again.microbatch) == (2, 8)
+    assert (again.plan.parts, again.plan.rows_at_once) == (2, 8)
     assert again.get_compile_config()["jit_compile"] == "auto"
     again.fit(data[0], verbose=0)
 
