@@ -56,7 +56,7 @@ _PUBLIC = {
     "save": "training.saving",
     "split_scales": "uses.latents",
     "summary": "uses.summary",
-    "use_shards": "execution.shards",
+    "use_shards": "execution.device",
 }
 _MODULES = {
     "baselines": "uses.baselines",
@@ -73,7 +73,7 @@ _MODULES = {
 if TYPE_CHECKING:
     from tfp_realnvp import bijectors, conditioners, datasets, flows
     from tfp_realnvp.core.context import Context
-    from tfp_realnvp.execution.shards import use_shards
+    from tfp_realnvp.execution.device import use_shards
     from tfp_realnvp.flow import Flow
     from tfp_realnvp.kernels.adam import Adam
     from tfp_realnvp.plots import figures, pictures

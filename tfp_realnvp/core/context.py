@@ -25,6 +25,10 @@ class Context:
     Attributes:
         seed: stateless seed of the noise: an int, or integers `[2]` (see `stateless_seed`); None to
             draw one from TensorFlow's global generator (`tf.random.set_seed`).
+        first_row: number of the batch's first row in the whole batch that it is a part of, from
+            which the noise of each row is counted (see `core.noise`); None for 0, or in a replica
+            of a distribution strategy for where its share begins.
+        draw: number of the draw of noise: with one seed, each has its own.
         noise: how dequantization chooses its noise. `"fresh"`: random, full support.
             `"per_example"`: a fixed function of each example's content, so that a row's result is
             deterministic and does not depend on the rows beside it. `"centre"`: the centre of the
@@ -41,6 +45,8 @@ class Context:
     """
 
     seed: Any = None
+    first_row: Any = None
+    draw: Any = 0
     noise: str = "fresh"
     training: bool = False
     labels: Any = None

@@ -15,6 +15,7 @@ from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.core.data_checks import check_data, labels_of_examples
 from tfp_realnvp.core.moments import MomentsOfData, RunningMoments
+from tfp_realnvp.execution.rows import in_turn
 from tfp_realnvp.flow import Flow
 
 Chunks = list[tuple[tf.Tensor, Context]]
@@ -54,11 +55,10 @@ def reestimate_statistics(
         raise ValueError("Statistics are those of at least one example, got none.")
     if not running_moments(dist.bijector):
         return
-    chunks = []
-    for start in range(0, len(data), rows_at_once):
-        rows = slice(start, start + rows_at_once)
-        context = Context(noise="per_example", labels=None if labels is None else labels[rows])
-        chunks.append((tf.cast(data[rows], dist.dtype), context))
+    context = Context(noise="per_example", labels=labels)
+    chunks = [
+        (tf.cast(rows, dist.dtype), own) for rows, own in in_turn(data, context, rows_at_once)
+    ]
     _walk(dist.bijector, chunks)
 
 
