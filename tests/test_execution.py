@@ -1,5 +1,7 @@
 """One row, one result: whatever the plan, the cores, the rows at once, and where a batch is cut."""
 
+import collections
+
 import keras
 import numpy as np
 import pytest
@@ -21,7 +23,7 @@ SAME32 = {"rtol": 1e-4, "atol": 1e-3}
 
 def flows():
     for name in SMALL:
-        yield pytest.param(name, (2,) if name in VECTORS else (8, 8, 1), id=name)
+        yield pytest.param(name, (2,) if name in VECTORS else (4, 4, 1), id=name)
     for name in ("realnvp", "glow", "nsf"):
         yield pytest.param(name, (4, 4, 1) if name == "realnvp" else (4,), id=f"{name} too")
 
@@ -51,15 +53,21 @@ def cores(request, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "shape"), flows())
-def test_values(name, shape, monkeypatch):
+@pytest.mark.parametrize(
+    "plans",
+    [
+        pytest.param([(4, 5)], id="4 cores, 5 rows"),
+        pytest.param([(1, 2), (2, None), (4, None)], id="others", marks=pytest.mark.slow),
+    ],
+)
+def test_values(name, shape, plans, monkeypatch):
     dist, x, _ = build(name, shape, dtype="float64")
-    kwargs = {"bijector_kwargs": {"seed": (5, 6)}}
-    whole = dist.log_prob(x, **kwargs)
+    whole = dist.log_prob(x, bijector_kwargs={"seed": (5, 6)})
+    monkeypatch.setattr(device, "cores", lambda: 1)
     z = nvp.encode(dist, x)
     drawn = nvp.sample(dist, ROWS, seed=3)
     noise = None if dist.levels is None else nvp.dequantization_noise(dist, x, seed=(5, 6))
     bits = None if dist.levels is None else nvp.bits_per_dim(dist, x, num_importance_samples=2)
-    plans = [(2, None), (2, 5)] if dist.levels is None else [(1, None), (2, 5), (4, None)]
     for number, rows in plans:
         monkeypatch.setattr(device, "cores", lambda n=number: n)
         nats = log_prob(dist, x, seed=(5, 6), rows_at_once=rows)
@@ -93,7 +101,7 @@ def test_uniform_noise_is_the_same_bit_for_bit(cores):
 def test_gradients_of_a_step(name, shape):
     results = {}
     # Statistics of whole batches want whole batches.
-    settings = [{}, {"shards": 3}, {"microbatch": 4}, {"shards": 2, "microbatch": 9}]
+    settings = [{}, {"shards": 3}, {"shards": 2, "microbatch": 9}]
     for how in settings:
         dist, x, _ = build(name, shape, dtype="float64")
         model = nvp.FlowModel(dist, seed=4)
@@ -125,7 +133,7 @@ def test_labels_go_with_their_rows(cores):
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [("uva_vardeq", (8, 8, 1)), ("nsf", (8, 8, 1)), ("realnvp", (3,))]
+    ("name", "shape"), [("uva_vardeq", (8, 8, 1)), ("nsf", (4,)), ("realnvp", (3,))]
 )
 def test_savedmodel_and_lite_with_a_seed(name, shape, tmp_path, cores):
     dist, x, _ = build(name, shape)
@@ -158,7 +166,8 @@ def test_an_export_does_not_depend_on_cores(tmp_path, monkeypatch):
         loaded = tf.saved_model.load(str(path)).signatures["serving_default"]
         library = loaded.graph.as_graph_def().library.function
         nodes = [node for function in library for node in function.node_def]
-        graphs.append([(node.op, node.attr["parallel_iterations"].i) for node in nodes])
+        iterations = [node.attr["parallel_iterations"].i for node in nodes]
+        graphs.append(collections.Counter(zip([n.op for n in nodes], iterations, strict=True)))
     assert graphs[0] == graphs[1]
 
 

@@ -18,7 +18,7 @@ from tfp_realnvp.flow import Flow
 ROWS_IN_A_CALL = 256
 
 
-def graph(dist: Flow, key: Any, function: Callable[..., Any]) -> Callable[..., Any]:
+def graph(dist: Flow, key: str, function: Callable[..., Any]) -> Callable[..., Any]:
     """Returns a function as a graph, the one that the flow keeps under the key if there is one.
 
     Args:
@@ -70,7 +70,7 @@ def evaluate(
     results = []
     for rows, own in in_turn(data, context, in_a_call):
         # A graph of one row knows that: convolutions of one image are computed in another way.
-        key = (what, plan, len(rows) == 1)
+        key = f"{what} of {'one' if len(rows) == 1 else 'many'}, {plan}"
         result = graph(dist, key, of_rows)(rows, own.labels, own.seed, own.first_row, own.draw)
         results.append(result.numpy())
         if progress is not None:
