@@ -13,7 +13,6 @@ import tensorflow as tf
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.core.data_checks import (
-    asserted_labels,
     asserted_pixels,
     asserted_vectors,
     asserted_weights,
@@ -288,7 +287,6 @@ class FlowModel(Fitting):
             raise ValueError(f"{dist.name} is conditional on classes: batches must be (x, labels).")
         else:
             labels = labels_of_rows(labels, tf.shape(x)[:1], name=dist.name)
-            labels = asserted_labels(labels, dist.num_classes)
         if dist.levels is None:
             x = asserted_vectors(x, dist.dtype)
         else:
