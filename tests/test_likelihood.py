@@ -129,7 +129,8 @@ def test_importance_samples_average_in_probability_space():
     dist = toy("uva_vardeq")
     k, seed = 5, 9
     got = likelihood.log_prob(dist, IMAGES, num_importance_samples=k, seed=seed)
-    each = [dist.log_prob(IMAGES, bijector_kwargs={"seed": (seed, i)}).numpy() for i in range(k)]
+    draws = [{"seed": seed, "draw": i} for i in range(k)]
+    each = [dist.log_prob(IMAGES, bijector_kwargs=draw).numpy() for draw in draws]
     np.testing.assert_allclose(got, np.logaddexp.reduce(each, axis=0) - math.log(k), rtol=1e-9)
 
 

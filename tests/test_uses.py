@@ -100,7 +100,7 @@ def test_the_histogram_of_uniform_noise_is_flat_and_counts_every_value_once(digi
 def test_the_histogram_of_variational_noise_is_what_log_prob_adds(multiscale, digits):
     images = digits[0][:20]
     noise = nvp.dequantization_noise(multiscale, images, seed=5)
-    y = multiscale.quantizer.inverse(images, seed=(5, 0)).numpy()
+    y = multiscale.quantizer.inverse(images, seed=5).numpy()
     np.testing.assert_allclose(y, images + noise, atol=1e-5)
     counts, _ = nvp.noise_histogram(multiscale, images, bins=8, seed=5)
     np.testing.assert_array_equal(counts, np.histogram(noise, bins=8, range=(0, 1))[0])
@@ -142,8 +142,8 @@ def test_the_importance_curve_never_falls_and_ends_at_bits_per_dim(multiscale, d
     last = nvp.bits_per_dim(multiscale, images, num_importance_samples=8, seed=2)
     np.testing.assert_allclose(bits[-1], last, rtol=1e-6)
     # Its first point is the mean over single samples.
-    seeds = [{"bijector_kwargs": {"seed": (2, i)}} for i in range(8)]
-    each = np.mean([multiscale.log_prob(images, **seed) for seed in seeds], 0)
+    draws = [{"seed": 2, "draw": i} for i in range(8)]
+    each = np.mean([multiscale.log_prob(images, bijector_kwargs=draw) for draw in draws], 0)
     np.testing.assert_allclose(bits[0], -each / (64 * math.log(2)), rtol=FLOAT32)
     chunked = nvp.importance_curve(multiscale, images, num_importance_samples=8, rows_at_once=2)
     assert chunked[1].shape == (4, 5)

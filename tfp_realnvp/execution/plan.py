@@ -60,7 +60,7 @@ class Plan:
             return self.parts, ceil(count, self.parts)
         if self.kernels.by_xla:  # which compiles a program for each number of rows
             size = ceil(self.rows_at_once, self.side_by_side)
-            return _most(1, ceil(count, size)), size
+            return _most(1, ceil(count, size)), _least(1, count) * size
         rounds = ceil(count, self.rows_at_once)
         parts = _least(rounds * self.side_by_side, ceil(count, FEWEST_ROWS))
         size = ceil(count, _most(1, rounds, parts))
