@@ -98,7 +98,7 @@ def test_the_histogram_of_uniform_noise_is_flat_and_counts_every_value_once(digi
 
 
 def test_the_histogram_of_variational_noise_is_what_log_prob_adds(multiscale, digits):
-    images = digits[0][:20]
+    images = digits[0][:60]
     noise = nvp.dequantization_noise(multiscale, images, seed=5)
     y = multiscale.quantizer.inverse(images, seed=5).numpy()
     np.testing.assert_allclose(y, images + noise, atol=1e-5)

@@ -71,7 +71,8 @@ def evaluate(
     for rows, own in in_turn(data, context, in_a_call):
         # A graph of one row knows that: convolutions of one image are computed in another way.
         key = f"{what} of {'one' if len(rows) == 1 else 'many'}, {plan}"
-        result = graph(dist, key, of_rows)(rows, own.labels, own.seed, own.first_row, own.draw)
+        draw = tf.convert_to_tensor(own.draw)  # as a number, it would be traced for
+        result = graph(dist, key, of_rows)(rows, own.labels, own.seed, own.first_row, draw)
         results.append(result.numpy())
         if progress is not None:
             progress(len(rows))
