@@ -18,7 +18,6 @@ from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.flows.registry import is_sharded
-from tfp_realnvp.uses.statistics import running_moments
 
 _shards = 1
 
@@ -126,7 +125,7 @@ def check_rows_are_apart(dist: Flow, takes: str) -> None:
     Raises:
         ValueError: the flow has statistics of whole batches.
     """
-    if running_moments(dist.bijector) or any(map(normalizes_batches, dist.keras_layers)):
+    if dist.bijector.running_moments or any(map(normalizes_batches, dist.keras_layers)):
         raise ValueError(
             f"{dist.name} normalizes by the statistics of whole batches: it takes {takes}."
         )
