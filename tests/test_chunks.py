@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import tfp_realnvp as nvp
 from tfp_realnvp.execution.chunks import map_chunks, rows_of_chunk
-from tfp_realnvp.kernels import gates_by_xla as fused
+from tfp_realnvp.kernels import Kernels
 from tfp_realnvp.uses.likelihood import log_prob_graph
 
 
@@ -23,11 +23,11 @@ def test_rows_come_back_in_order(count, filled):
             with tf.control_dependencies([size]):
                 return tf.stack([rows[:, 0], tf.cast(chunk_labels, rows.dtype)], 1)
 
-        return map_chunks(of_chunk, [x, labels, None], rows=8, dtype=tf.float64)
+        kernels = Kernels(by_xla=filled)
+        return map_chunks(of_chunk, [x, labels, None], rows=8, dtype=tf.float64, kernels=kernels)
 
     x, labels = np.arange(2.0 * count).reshape(count, 2), np.arange(count)
-    with fused.programs(when=filled):
-        np.testing.assert_array_equal(mapped(x, labels), np.stack([x[:, 0], labels], 1))
+    np.testing.assert_array_equal(mapped(x, labels), np.stack([x[:, 0], labels], 1))
     assert max(sizes) <= 8
     if filled and count > 1:
         assert len(set(sizes)) == 1 and sizes[0] % 2 == 0  # a quarter of 8
@@ -47,11 +47,10 @@ def test_xla_compiles_for_four_sizes_at_most():
             with tf.control_dependencies([size]):
                 return tf.identity(rows)
 
-        return map_chunks(of_chunk, [x], rows=49, dtype=tf.int32)
+        return map_chunks(of_chunk, [x], rows=49, dtype=tf.int32, kernels=Kernels(by_xla=True))
 
-    with fused.programs():
-        for count in range(2, 400):
-            np.testing.assert_array_equal(mapped(tf.range(count)), np.arange(count))
+    for count in range(2, 400):
+        np.testing.assert_array_equal(mapped(tf.range(count)), np.arange(count))
     assert sizes == {13, 26, 39, 49}
 
 

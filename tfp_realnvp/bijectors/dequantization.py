@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.core.context import Context
+from tfp_realnvp.core.noise import row_noise, shared_noise
 
 
 class Dequantization(FlowBijector):
@@ -76,44 +77,17 @@ class Dequantization(FlowBijector):
         """Returns the uniform noise that the context asks for, of the shape of `y`."""
         if context.noise == "centre":
             return tf.fill(tf.shape(y), tf.constant(0.5, y.dtype))
-        path = self._scope.path
         if context.noise == "per_example":
-            seed = (0, 0) if context.seed is None else context.seed
-            return _per_example_noise(y, context.replace(seed=seed), path)
-        return _fresh_noise(y, context, path)
+            return _rotated_by_content(shared_noise(y, context, self._scope.path), y)
+        return row_noise(y, context, self._scope.path)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
         return {"levels": self.levels}
 
 
-def _uniform(shape, seed, dtype) -> tf.Tensor:
-    # Eager, graph and XLA draw the same integers but make floats of other bits of them.
-    unsigned, spare = (tf.uint64, 11) if dtype == tf.float64 else (tf.uint32, 8)
-    bits = tf.random.stateless_uniform(shape, seed, None, None, unsigned, alg="philox")
-    whole = tf.bitwise.right_shift(bits, tf.constant(spare, unsigned))
-    return tf.cast(whole, dtype) / 2.0 ** (unsigned.size * 8 - spare)
-
-
-def _fresh_noise(y: tf.Tensor, context: Context, path: str) -> tf.Tensor:
-    seed = context.fold_in(path)
-    replica = tf.distribute.get_replica_context()
-    replicas = replica.num_replicas_in_sync if replica is not None else 1
-    if context.seed is None or replicas == 1:
-        return _uniform(tf.shape(y), seed, y.dtype)
-    # Drawn for the global batch and sliced: the number of replicas changes no noise. Shares of a
-    # batch may differ.
-    size = tf.shape(y)[0]
-    sizes = replica.all_gather(size[None], axis=0)
-    start = tf.reduce_sum(sizes[: replica.replica_id_in_sync_group])
-    shape = tf.concat([[tf.reduce_sum(sizes)], tf.shape(y)[1:]], 0)
-    return tf.ensure_shape(
-        _uniform(shape, seed, y.dtype)[start : start + size], y.shape, name="replica_noise"
-    )
-
-
-def _per_example_noise(y: tf.Tensor, context: Context, path: str) -> tf.Tensor:
-    """One uniform field for all rows, rotated by a phase that each row's content decides.
+def _rotated_by_content(field: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Rotates one uniform field, for all rows, by a phase that each row's content decides.
 
     A rotation of a uniform number by anything independent of it is uniform, and the phase is
     integer arithmetic, so that no order of summation changes it.
@@ -123,6 +97,5 @@ def _per_example_noise(y: tf.Tensor, context: Context, path: str) -> tf.Tensor:
     digest = tf.reduce_sum(tf.cast(tf.reshape(y, (-1, weights.size)), tf.int32) * weights, -1)
     digest = tf.bitwise.bitwise_xor(digest, tf.bitwise.right_shift(digest, 15))
     phase = tf.cast(tf.math.floormod(digest, 2**16), y.dtype) / 2**16
-    field = _uniform((1, *event), context.fold_in(path), y.dtype)
     rotated = field + tf.reshape(phase, (-1, *[1] * len(event)))
     return rotated - tf.floor(rotated)

@@ -7,11 +7,11 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.bijectors.dequantization import _fresh_noise
 from tfp_realnvp.bijectors.ode_solver import integrate
 from tfp_realnvp.conditioners.velocity import Velocity
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, Scope
+from tfp_realnvp.core.noise import row_noise, shared_noise
 
 # Up to this many dimensions the trace is computed exactly unless the constructor says otherwise.
 EXACT_TRACE_SIZE = 8
@@ -118,12 +118,8 @@ class NeuralODE(FlowBijector):
         return state[:, :size], state[:, size]
 
     def _random_signs(self, value, context: Context):
-        if context.noise == "fresh":
-            noise = _fresh_noise(value, context, self._scope.path)
-        else:
-            if context.seed is None:
-                context = context.replace(seed=(0, 0))
-            noise = _fresh_noise(value[:1] * 0, context, self._scope.path)
+        draw = row_noise if context.noise == "fresh" else shared_noise
+        noise = draw(value, context, self._scope.path)
         return tf.where(noise < 0.5, -tf.ones_like(noise), tf.ones_like(noise))
 
     def get_config(self) -> dict[str, Any]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import tensorflow as tf
 
 from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.conditioners.weight_norm import add_class_bias
 from tfp_realnvp.core import arguments
-from tfp_realnvp.kernels import gates as elementwise
-from tfp_realnvp.kernels import gates_by_xla as fused
-from tfp_realnvp.kernels.convolution import by_halves, convolve
 
 
 class GatedConv(Conditioner):
@@ -79,36 +76,22 @@ class GatedConv(Conditioner):
 
     def run(self, inputs, classes, context):
         """See `Conditioner.run`."""
-        # Each 3x3 convolution reaches over one row: the first, the blocks', the last.
-        return by_halves(
-            functools.partial(self._network, classes=classes), inputs, reach=self.blocks + 2
-        )
-
-    def _network(self, inputs, edges, *, classes):
-        compute, wide = inputs.dtype, self.variable_dtype
-
-        parts = fused if fused.are_used(compute, wide) else elementwise
-
-        def convolved(x, weights, *, takes_halves=True, makes_halves=False):
-            kernel, bias = (tf.cast(weight.value, compute) for weight in weights)
-            kernel = parts.arrange(kernel, *[2] * takes_halves, *[3] * makes_halves)
-            bias = parts.arrange(bias, *[0] * makes_halves)
-            return convolve(x, kernel, bias, edges=edges)
-
         # Between the convolutions all is in the weights' dtype: bfloat16 loses digits there, and
-        # TensorFlow's element-wise kernels are slower in it than in float32.
-        x = tf.cast(convolved(inputs, self.start, takes_halves=False), wide)
+        # TensorFlow's element-wise operations are slower in it than in float32.
+        kernels, compute, wide = context.kernels, inputs.dtype, self.variable_dtype
+
+        def values(weights, dtype=compute):
+            return [tf.cast(weight.value, dtype) for weight in weights]
+
+        x = tf.cast(kernels.convolve(inputs, *values(self.start)), wide)
         if classes is not None:
-            bias = tf.cast(self.class_bias.value, wide)
-            x += tf.linalg.matmul(tf.cast(classes, wide), bias)[:, None, None, :]
+            x = add_class_bias(x, tf.cast(classes, wide), self.class_bias)
         for block in self.residual:
-            hidden = convolved(parts.two_sided_elu(x, compute, wide=wide), block["wide"])
-            hidden = parts.two_sided_elu(hidden, compute, wide=wide)
-            mixed = convolved(hidden, block["mix"], makes_halves=True)
-            # Keras gives weights in the compute dtype where a layer is called by itself.
-            scale, bias = (tf.cast(weight.value, wide) for weight in block["norm"])
-            x = parts.gate_and_norm(edges.crop(x, halo=1), mixed, scale, bias)
-        return convolved(parts.two_sided_elu(x, compute, wide=wide), self.end)
+            hidden = kernels.convolve_two_sided(x, *values(block["wide"]))
+            x = kernels.gate_and_norm(
+                x, hidden, *values(block["mix"]), *values(block["norm"], wide)
+            )
+        return kernels.convolve_two_sided(x, *values(self.end))
 
     def get_config(self):
         """Returns the constructor's arguments."""

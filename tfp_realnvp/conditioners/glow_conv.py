@@ -9,7 +9,6 @@ import tensorflow as tf
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.weight_norm import WeightNormConv, add_class_bias
 from tfp_realnvp.core import arguments
-from tfp_realnvp.kernels.convolution import convolve
 
 # Factor of the end's log-gain, so that it learns faster than the kernel.
 LOG_GAIN_FACTOR = 3.0
@@ -59,15 +58,15 @@ class GlowConv(Conditioner):
 
     def run(self, inputs, classes, context):
         """See `Conditioner.run`."""
-        x = self.start(inputs)
+        x = self.start(inputs, context.kernels)
         if classes is not None:
             x = add_class_bias(x, classes, self.class_bias)
-        x = tf.nn.relu(self.middle(tf.nn.relu(x)))
+        x = tf.nn.relu(self.middle(tf.nn.relu(x), context.kernels))
         # The gain multiplies the kernel: the same product with less arithmetic.
         gain = tf.exp(LOG_GAIN_FACTOR * self.end_log_gain.value)
         kernel = tf.cast(self.end_kernel.value * gain, x.dtype)
         bias = tf.cast(self.end_bias.value * gain, x.dtype)
-        return convolve(x, kernel, bias)
+        return context.kernels.convolve(x, kernel, bias)
 
     def get_config(self):
         """Returns the constructor's arguments."""

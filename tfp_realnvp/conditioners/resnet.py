@@ -127,7 +127,7 @@ class ResNet(Conditioner):
 
     def run(self, inputs, classes, context):
         """See `Conditioner.run`."""
-        biases = iter(self.class_biases)
+        biases, kernels = iter(self.class_biases), context.kernels
 
         def normalised(norm: Normalization, x: tf.Tensor, *, by_class: bool = False) -> tf.Tensor:
             x = norm(x, context)
@@ -138,13 +138,13 @@ class ResNet(Conditioner):
         x = self.start_norm(inputs, context)
         if self.double_input:
             x *= 2
-        x = self.start(tf.nn.relu(tf.concat([x, -x], -1)))
-        total = self.start_skip(x)
+        x = self.start(tf.nn.relu(tf.concat([x, -x], -1)), kernels)
+        total = self.start_skip(x, kernels)
         for first_norm, first, second_norm, second, skip in self.residual:
-            hidden = first(normalised(first_norm, x))
-            x += second(normalised(second_norm, hidden, by_class=True))
-            total += skip(x)
-        return self.end(normalised(self.end_norm, total, by_class=True))
+            hidden = first(normalised(first_norm, x), kernels)
+            x += second(normalised(second_norm, hidden, by_class=True), kernels)
+            total += skip(x, kernels)
+        return self.end(normalised(self.end_norm, total, by_class=True), kernels)
 
     def get_config(self):
         """Returns the constructor's arguments."""

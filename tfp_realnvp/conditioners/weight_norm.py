@@ -8,7 +8,7 @@ import keras
 import tensorflow as tf
 
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.kernels.convolution import convolve
+from tfp_realnvp.kernels import Kernels
 
 EPSILON = 1e-12
 
@@ -48,13 +48,13 @@ class WeightNormConv:
         )
         self.bias = owner.weight(f"{name}/bias", (filters,), "zeros") if bias else None
 
-    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+    def __call__(self, x: tf.Tensor, kernels: Kernels) -> tf.Tensor:
         """Convolves `[N, H, W, channels]` to `[N, H, W, filters]`, in the dtype of `x`."""
         direction = self.direction.value
         norm = tf.math.rsqrt(tf.reduce_sum(tf.square(direction), [0, 1, 2]) + EPSILON)
         kernel = tf.cast(direction * (self.gain.value * norm), x.dtype)
         bias = None if self.bias is None else tf.cast(self.bias.value, x.dtype)
-        return convolve(x, kernel, bias)
+        return kernels.convolve(x, kernel, bias)
 
 
 def add_class_bias(x: tf.Tensor, classes: tf.Tensor, bias: Any) -> tf.Tensor:

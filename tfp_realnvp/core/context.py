@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.kernels import Kernels
+
 NOISE_MODES = ("fresh", "per_example", "centre")
 
 
@@ -23,6 +25,10 @@ class Context:
     Attributes:
         seed: stateless seed of the noise: an int, or integers `[2]` (see `stateless_seed`); None to
             draw one from TensorFlow's global generator (`tf.random.set_seed`).
+        first_row: number of the batch's first row in the whole batch that it is a part of, from
+            which the noise of each row is counted (see `core.noise`); None for 0, or in a replica
+            of a distribution strategy for where its share begins.
+        draw: number of the draw of noise: with one seed, each has its own.
         noise: how dequantization chooses its noise. `"fresh"`: random, full support.
             `"per_example"`: a fixed function of each example's content, so that a row's result is
             deterministic and does not depend on the rows beside it. `"centre"`: the centre of the
@@ -35,15 +41,19 @@ class Context:
             counts in no statistics; a bool or a bool tensor.
         exact: whether conditioners must compute in the dtype of their variables, whatever their
             dtype policy says; encoding needs it to be exactly invertible.
+        kernels: how conditioners compute convolutions and what lies between them.
     """
 
     seed: Any = None
+    first_row: Any = None
+    draw: Any = 0
     noise: str = "fresh"
     training: bool = False
     labels: Any = None
     condition: Any = None
     is_empty: Any = False
     exact: bool = False
+    kernels: Kernels = dataclasses.field(default_factory=Kernels)
 
     def __post_init__(self):
         if self.noise not in NOISE_MODES:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.core.replicas import sum_over_replicas
+
 Snapshot = tuple[tf.Tensor, tf.Tensor]
 
 
@@ -191,14 +193,3 @@ def mean_and_log_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _wide(x: tf.Tensor) -> tf.DType:
     return x.dtype if x.dtype.size >= 4 else tf.float32
-
-
-def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
-    """Returns the sum of a value over all replicas of a distribution strategy.
-
-    Their shares of a batch may differ, and one may have no rows at all.
-    """
-    replica = tf.distribute.get_replica_context()
-    if replica is None or replica.num_replicas_in_sync == 1:
-        return value
-    return replica.all_reduce(tf.distribute.ReduceOp.SUM, value)

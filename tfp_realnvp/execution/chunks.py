@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from tfp_realnvp.kernels import gates_by_xla as fused
-from tfp_realnvp.kernels.convolution import divides
+from tfp_realnvp.kernels import Kernels
 
 # Images of 28x28 pixels in a chunk: the activations of a conditioner for them fill a few MB.
 ROWS, PIXELS = 16, 28 * 28
@@ -31,6 +30,7 @@ def map_chunks(
     *,
     rows: int | None,
     dtype: tf.DType,
+    kernels: Kernels,
 ) -> tf.Tensor:
     """Returns `function(chunk index, *batch)`, computed chunk by chunk in a graph.
 
@@ -44,9 +44,10 @@ def map_chunks(
         batch: tensors of at least one row, all of as many, or None.
         rows: the most rows of a chunk; None for the whole batch at once.
         dtype: of the result.
+        kernels: those that the function computes with.
     """
     given = next(x for x in batch if x is not None)
-    if rows is None or given.shape[0] == 1 or not divides():
+    if rows is None or given.shape[0] == 1 or not kernels.divides:
         return function(0, *batch)
     cores = os.cpu_count() or 1
     count = tf.shape(given)[0]
@@ -54,8 +55,7 @@ def map_chunks(
     chunks = _ceil(_ceil(count, rows), cores) * cores
     chunks = tf.maximum(1, tf.minimum(chunks, count * SMALLEST_PART // rows))
     size = _ceil(count, chunks)
-    filled = fused.are_asked_for()
-    if filled:
+    if filled := kernels.by_xla:
         step = _ceil(rows, SIZES)
         size = tf.minimum(_ceil(size, step) * step, rows)
     chunks = _ceil(count, size)  # none is empty

@@ -89,7 +89,7 @@ def gains_by_xla(dist: Flow) -> bool:
     """Returns whether XLA between the convolutions of a flow is faster here than TensorFlow.
 
     It is between bfloat16 gated convolutions, on a CPU, where every program stays in its shard's
-    thread; see `conditioners.fused`.
+    thread; see `kernels.gates_by_xla`.
     """
     if shards_in_use() == 1 or tf.config.list_logical_devices("GPU"):
         return False
@@ -97,7 +97,7 @@ def gains_by_xla(dist: Flow) -> bool:
 
 
 def has_bfloat16_convolutions(dist: Flow) -> bool:
-    """Returns whether a flow has what `conditioners.fused` has programs for."""
+    """Returns whether a flow has what `kernels.gates_by_xla` has programs for."""
     return any(
         isinstance(layer, GatedConv) and layer.compute_dtype == "bfloat16"
         for layer in dist.keras_layers

@@ -1,1 +1,5 @@
 """Arithmetic that is fast on the device: convolutions, gates, Adam's update."""
+
+from tfp_realnvp.kernels.kernels import Kernels
+
+__all__ = ["Kernels"]

@@ -2,81 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
 import functools
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 import tensorflow as tf
 
 BANDS = 2
 
-_divides = contextvars.ContextVar("_divides", default=True)
-
-
-@contextlib.contextmanager
-def undivided() -> Iterator[None]:
-    """Leaves images and batches whole in the graphs made inside, for other compilers' sake."""
-    token = _divides.set(False)
-    try:
-        yield
-    finally:
-        _divides.reset(token)
-
-
-def divides() -> bool:
-    """Returns whether the graph that is being made may cut images and batches."""
-    return _divides.get()
-
-
-class Edges(NamedTuple):
-    """Which of its first and last rows a part of an image shares with the whole.
-
-    Beyond an edge of the image there are zeros. Where the part was cut, rows that a convolution
-    cannot know are missing from its output.
-    """
-
-    top: bool = True
-    bottom: bool = True
-
-    def lost(self, halo: int) -> tuple[int, int]:
-        """Returns how many rows a convolution that reaches over `halo` rows loses on each side."""
-        return (0 if self.top else halo), (0 if self.bottom else halo)
-
-    def crop(self, x: tf.Tensor, *, halo: int) -> tf.Tensor:
-        """Returns the rows of `x` `[N, H, W, C]` that such a convolution keeps."""
-        top, bottom = self.lost(halo)
-        return x[:, top : x.shape[1] - bottom] if top or bottom else x
-
-
-WHOLE = Edges()
-
-
-def by_halves(
-    network: Callable[[tf.Tensor, Edges], tf.Tensor], x: tf.Tensor, *, reach: int
-) -> tf.Tensor:
-    """Returns `network(x, WHOLE)`, of one image on a CPU as two halves of it, side by side.
-
-    A core each works on a half and the rows around that it depends on; TensorFlow divides a
-    convolution of one image badly among cores.
-
-    Args:
-        network: from `[N, H, W, C]` and its edges, by `convolve` and operations on single pixels.
-        x: `[N, H, W, C]`.
-        reach: rows over which the network reaches, the sum of its convolutions' halos.
-    """
-    # With less than `reach` rows in a half most of the work would be done twice.
-    if not _is_one_image(x) or x.shape[1] // 2 < reach:
-        return network(x, WHOLE)
-    middle = x.shape[1] // 2
-    upper = network(x[:, : middle + reach], Edges(bottom=False))
-    lower = network(x[:, middle - reach :], Edges(top=False))
-    return tf.concat([upper, lower], 1)
-
 
 def convolve(
-    x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None, *, edges: Edges = WHOLE
+    x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None, *, in_bands: bool = True
 ) -> tf.Tensor:
     """Returns a convolution of stride 1 that keeps the sides of the image.
 
@@ -88,52 +22,47 @@ def convolve(
         x: `[N, H, W, C]`.
         kernel: `[K, K, C, F]`, K odd.
         bias: `[F]`, or None.
-        edges: of the image that `x` is a part of.
+        in_bands: whether one image may be cut.
 
     Returns:
-        `[N, H, W, F]`, with `K // 2` rows less at each side that was cut.
+        `[N, H, W, F]`.
     """
-    halo = kernel.shape[0] // 2
-    lost = sum(edges.lost(halo))
-    if not _is_one_image(x) or x.shape[1] - lost < BANDS:
-        rows = [0 if cut else halo for cut in edges.lost(halo)]
-        padding = [[0, 0], rows, [halo, halo], [0, 0]] if lost else "SAME"
-        return _biased(tf.nn.conv2d(x, kernel, 1, padding), bias)
+    if not in_bands or not _is_one_image(x) or x.shape[1] < BANDS:
+        return _biased(tf.nn.conv2d(x, kernel, 1, "SAME"), bias)
     _, height, width, _ = x.shape
-    bands = _bands(tf.reshape(x, x.shape[1:]), halo=halo, edges=edges)
+    halo = kernel.shape[0] // 2
+    bands = _bands(tf.reshape(x, x.shape[1:]), halo)
     padding = [[0, 0], [0, 0], [halo, halo], [0, 0]]
     # A bias follows its convolution at once, so that TensorFlow makes one operation of both.
     bands = _biased(tf.nn.conv2d(bands, kernel, 1, padding), bias)
     y = tf.reshape(bands, [1, -1, width, bands.shape[-1]])
     # The last band may be longer than the rest of the image.
-    return y if y.shape[1] == height - lost else y[:, : height - lost]
+    return y if y.shape[1] == height else y[:, :height]
 
 
 def _biased(x, bias):
     return x if bias is None else tf.nn.bias_add(x, bias)
 
 
-def _bands(image, *, halo, edges):
+def _bands(image, halo):
     """Cuts an image `[H, W, C]` into bands with a halo of rows around: `[bands, rows, W, C]`."""
     height, width, channels = image.shape
     if not halo:
         return tf.reshape(image, [height, 1, width, channels])
-    top, bottom = edges.lost(halo)
-    rows = -(-(height - top - bottom) // BANDS)
+    rows = -(-height // BANDS)
 
     def nothing(count):
         return [tf.zeros([count, width, channels], image.dtype)] if count > 0 else []
 
     parts = []
-    for start in range(top, top + BANDS * rows, rows):
+    for start in range(0, BANDS * rows, rows):
         first, last = start - halo, start + rows + halo
         parts += [*nothing(-first), image[max(0, first) : last], *nothing(last - height)]
     return tf.reshape(tf.concat(parts, 0), [BANDS, rows + 2 * halo, width, channels])
 
 
 def _is_one_image(x):
-    one = x.shape.is_fully_defined() and x.shape[0] == 1
-    return one and divides() and not _has_gpu()
+    return x.shape.is_fully_defined() and x.shape[0] == 1 and not _has_gpu()
 
 
 @functools.cache

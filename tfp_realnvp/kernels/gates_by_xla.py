@@ -8,41 +8,13 @@ halves side by side: XLA reads and writes a pair as one word of 32 bits, and con
 
 from __future__ import annotations
 
-import contextlib
-import contextvars
-from collections.abc import Iterator
-
 import tensorflow as tf
 
 from tfp_realnvp.kernels.gates import EPSILON
 
 _and, _or = tf.bitwise.bitwise_and, tf.bitwise.bitwise_or
 _shift_left, _shift_right = tf.bitwise.left_shift, tf.bitwise.right_shift
-_used = contextvars.ContextVar("_used", default=False)
 _program = tf.function(jit_compile=True, autograph=False)
-
-
-@contextlib.contextmanager
-def programs(*, when: bool = True) -> Iterator[None]:
-    """Has the graphs made inside take these programs where they can, or not."""
-    token = _used.set(when)
-    try:
-        yield
-    finally:
-        _used.reset(token)
-
-
-def are_asked_for() -> bool:
-    """Returns whether the graph that is being made may take the programs."""
-    return _used.get()
-
-
-def are_used(compute: tf.DType, wide: tf.DType) -> bool:
-    """Returns whether the programs are asked for, and take this arithmetic.
-
-    In float32 they gain 2%, and take more memory: there TensorFlow's operations are fine.
-    """
-    return are_asked_for() and compute == tf.bfloat16 and wide == tf.float32
 
 
 def arrange(weights: tf.Tensor, *axes: int) -> tf.Tensor:
@@ -63,7 +35,7 @@ def arrange(weights: tf.Tensor, *axes: int) -> tf.Tensor:
 def two_sided_elu(x: tf.Tensor, dtype: tf.DType, *, wide: tf.DType) -> tf.Tensor:
     """Returns the pairs of `elu(x)` and `elu(-x)`, `[N, H, W, C]` to bfloat16 `[N, H, W, 2C]`.
 
-    The signature is that of `elementwise`; other dtypes than these never come here (`are_used`).
+    The signature is that of `gates`; other dtypes than these never come here.
     """
     del dtype, wide
     return _two_sided_elu(x)

@@ -18,8 +18,11 @@ from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, stateless_seed
 from tfp_realnvp.core.data_checks import check_data, labels_of_examples
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.kernels.convolution import undivided
+from tfp_realnvp.kernels import Kernels
 from tfp_realnvp.uses.latents import NOT_FINITE, draw, pixel_dtype, temperatures
+
+# LiteRT's compiler does better with whole images.
+_KERNELS = Kernels(divides=False)
 
 
 class Lite:
@@ -144,7 +147,7 @@ class Lite:
         @tf.function(autograph=False)
         def graph(**inputs):
             weights = [(v, tf.constant(value)) for v, value in self._weights]
-            with keras.StatelessScope(weights), undivided():
+            with keras.StatelessScope(weights):
                 return function(self._dist, **inputs)
 
         converter = tf.lite.TFLiteConverter.from_concrete_functions(
@@ -200,7 +203,7 @@ class _Program:
 
 
 def _log_prob(dist, data, labels=None, noise=None):
-    context = Context(labels=labels, exact=True)
+    context = Context(labels=labels, exact=True, kernels=_KERNELS)
     if noise is None:
         return dist.log_prob_in(data, context)
     noise, log_q = dist.quantizer.noise_and_log_q(data, noise, context)
@@ -209,4 +212,6 @@ def _log_prob(dist, data, labels=None, noise=None):
 
 
 def _decode(dist, latents, labels=None):
-    return dist.bijector.forward_and_log_det(latents, Context(labels=labels, exact=True))[0]
+    return dist.bijector.forward_and_log_det(
+        latents, Context(labels=labels, exact=True, kernels=_KERNELS)
+    )[0]

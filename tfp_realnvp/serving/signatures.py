@@ -6,7 +6,7 @@ shape, count and values of every input are asserted inside the graph.
 
 from __future__ import annotations
 
-import contextlib
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +15,7 @@ import tensorflow as tf
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.core.data_checks import asserted_labels, asserted_pixels
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.kernels.convolution import undivided
+from tfp_realnvp.kernels import Kernels
 from tfp_realnvp.uses.latents import decode_graph, encode_graph, pixel_dtype
 from tfp_realnvp.uses.likelihood import log_prob_graph, nats_per_unit
 
@@ -44,6 +44,8 @@ def signatures(
     images = levels is not None
     name = "images" if images else "x"
     latent_size = sum(dist.latent_sizes)
+    # Who fixes a batch's size compiles the graph elsewhere. The size of `sample` is never fixed.
+    kernels = Kernels(divides=batch_size is None)
 
     def spec(key: str, shape: list[int | None], dtype: tf.DType) -> dict[str, tf.TensorSpec]:
         return {key: tf.TensorSpec(shape, dtype, name=key)}
@@ -65,10 +67,9 @@ def signatures(
 
     def serving_default(labels=None, **data):
         def likelihood(rows, labels):
+            context = Context(noise="per_example", exact=True, kernels=kernels)
             values = [
-                log_prob_graph(
-                    dist, rows, Context(noise="per_example", seed=(0, k), exact=True), labels
-                )
+                log_prob_graph(dist, rows, context.replace(seed=(0, k)), labels)
                 for k in range(num_importance_samples if images else 1)
             ]
             log_prob = (
@@ -86,7 +87,7 @@ def signatures(
 
     def log_prob(seed, labels=None, **data):
         def likelihood(rows, labels):
-            context = Context(seed=seed, exact=True)
+            context = Context(seed=seed, exact=True, kernels=kernels)
             return {"log_prob": log_prob_graph(dist, rows, context, labels)}
 
         # Where there is no noise, nothing else reads the seed and its shape.
@@ -109,14 +110,14 @@ def signatures(
             [num_samples, latent_size], seed=seed, dtype=dist.dtype, alg="philox"
         )
         z *= tf.cast(temperature, dist.dtype)
-        return over_rows("sample", drawn, z, labels)
+        return over_rows("sample", functools.partial(drawn, kernels=Kernels()), z, labels)
 
-    def drawn(latents, labels):
-        return {name: decode_graph(dist, latents, labels)}
+    def drawn(latents, labels, kernels=kernels):
+        return {name: decode_graph(dist, latents, labels, kernels=kernels)}
 
     def encode(labels=None, **data):
         def encoded(rows, labels):
-            return {"latents": encode_graph(dist, rows, labels)}
+            return {"latents": encode_graph(dist, rows, labels, kernels=kernels)}
 
         return over_rows("encode", encoded, checked(data[name]), labels)
 
@@ -139,10 +140,8 @@ def signatures(
     for function, inputs, count in described:
         if num_classes is not None:
             inputs = {**inputs, **spec("labels", [count], tf.int32)}
-        whole = contextlib.nullcontext() if count is None else undivided()
-        with whole:
-            graph = tf.function(_of_shapes(function), autograph=False)
-            graphs[function.__name__] = graph.get_concrete_function(**inputs)
+        graph = tf.function(_of_shapes(function), autograph=False)
+        graphs[function.__name__] = graph.get_concrete_function(**inputs)
     return graphs
 
 
@@ -157,7 +156,7 @@ def _of_any_count(
     """Returns what the function makes of no rows as well: TensorFlow's fused convolutions do not.
 
     An empty batch gets one row of zeros, which is left out of the results. With `one_apart`, a
-    batch of one has a graph of its own, which knows its size; see `conditioners.convolution`.
+    batch of one has a graph of its own, which knows its size; see `kernels.convolution`.
     """
     batch = [rows] if labels is None else [rows, labels]
     count = tf.shape(rows)[0]

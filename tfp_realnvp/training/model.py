@@ -28,7 +28,7 @@ from tfp_realnvp.execution.shards import (
     shards_in_use,
 )
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.kernels import gates_by_xla as fused
+from tfp_realnvp.kernels import Kernels
 from tfp_realnvp.kernels.adam import Adam
 from tfp_realnvp.training.fit_data import batch_of
 from tfp_realnvp.training.fitting import Fitting
@@ -210,8 +210,9 @@ class FlowModel(Fitting):
     def _gradients(self, x, labels, seed, shares, *, of_whole=1.0):
         """Returns the loss, the mean log-probability, and the loss's gradients."""
         variables = self.trainable_variables
-        with tf.GradientTape() as tape, fused.programs(when=self.fuses):
-            context = Context(seed=seed, training=True, labels=labels)
+        with tf.GradientTape() as tape:
+            kernels = Kernels(by_xla=self.fuses)
+            context = Context(seed=seed, training=True, labels=labels, kernels=kernels)
             log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
             loss, mean = self._loss_and_mean(log_prob, shares, of_whole=of_whole)
             scaled = self.optimizer.scale_loss(loss)
@@ -220,9 +221,9 @@ class FlowModel(Fitting):
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates a batch, with each example's own fixed noise."""
         x, labels, weights = self._unpack(data)
-        context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
-        with fused.programs(when=self.fuses):
-            log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
+        seed, kernels = (self.seed, -1), Kernels(by_xla=self.fuses)
+        context = Context(noise="per_example", seed=seed, labels=labels, kernels=kernels)
+        log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
         loss, mean = self._loss_and_mean(log_prob, self._shares(weights))
         return self._track(loss, mean, weights)
 

@@ -129,8 +129,8 @@ def dequantization_density(
     return level, np.where(inside, prior[level] / prior.sum() * np.exp(log_slope.numpy()), 0.0)
 
 
-def _noise(dist, images, seed, labels):
+def _noise(dist, images, seed, labels, *, kernels):
     quantizer = dist.quantizer
     y = tf.cast(images, dist.dtype)
-    context = Context(seed=seed, labels=labels)
+    context = Context(seed=seed, labels=labels, kernels=kernels)
     return quantizer.noise_and_log_q(y, quantizer.base_noise(y, context), context)[0]

@@ -14,6 +14,7 @@ from tfp_realnvp.core.data_checks import check_data, check_event_shape, labels_o
 from tfp_realnvp.execution.chunks import map_chunks, rows_of_chunk
 from tfp_realnvp.execution.graphs import traced
 from tfp_realnvp.flow import Flow
+from tfp_realnvp.kernels import Kernels
 
 ROWS_AT_ONCE = 256
 
@@ -234,27 +235,36 @@ def resample_scales(
     return result.reshape(len(images), num, *result.shape[1:])
 
 
-def encode_graph(dist: Flow, data: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+def encode_graph(
+    dist: Flow, data: tf.Tensor, labels: tf.Tensor | None = None, *, kernels: Kernels
+) -> tf.Tensor:
     """Encodes in a graph; see `encode`."""
+    context = _EXACT.replace(kernels=kernels)
 
     def of_chunk(_, rows, chunk_labels):
-        return dist.encode_and_log_det(rows, _EXACT.replace(labels=chunk_labels))[0]
+        return dist.encode_and_log_det(rows, context.replace(labels=chunk_labels))[0]
 
     rows = rows_of_chunk(dist.event_shape)
-    return map_chunks(of_chunk, [data, labels], rows=rows, dtype=dist.dtype)
+    return map_chunks(of_chunk, [data, labels], rows=rows, dtype=dist.dtype, kernels=kernels)
 
 
 def decode_graph(
-    dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None, *, context: Context = _EXACT
+    dist: Flow,
+    latents: tf.Tensor,
+    labels: tf.Tensor | None = None,
+    *,
+    context: Context = _EXACT,
+    kernels: Kernels,
 ) -> tf.Tensor:
     """Decodes in a graph, which fails where pixels are NaN; see `decode`."""
+    context = context.replace(kernels=kernels)
 
     def of_chunk(_, rows, chunk_labels):
         own = context.replace(labels=chunk_labels)
         return dist.bijector.forward_and_log_det(rows, own)[0]
 
     rows = rows_of_chunk(dist.event_shape)
-    data = map_chunks(of_chunk, [latents, labels], rows=rows, dtype=dist.dtype)
+    data = map_chunks(of_chunk, [latents, labels], rows=rows, dtype=dist.dtype, kernels=kernels)
     if dist.levels is None:
         return data
     check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(data)), [NOT_FINITE])
@@ -262,9 +272,11 @@ def decode_graph(
         return tf.cast(data, pixel_dtype(dist))
 
 
-def sample_graph(dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None) -> tf.Tensor:
+def sample_graph(
+    dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None, *, kernels: Kernels
+) -> tf.Tensor:
     """Decodes in a graph what was drawn and not encoded: conditioners keep their own precision."""
-    return decode_graph(dist, latents, labels, context=Context())
+    return decode_graph(dist, latents, labels, context=Context(), kernels=kernels)
 
 
 def pixel_dtype(dist: Flow) -> tf.DType:
@@ -284,7 +296,7 @@ def draw(dist: Flow, owner: str, num: int, seed: Any) -> np.ndarray:
     if arguments.whole(owner, "num", num, least=0) >= 2**31:
         raise ValueError(f"{owner} needs num to be below 2^31, got {num}.")
     graph = traced(
-        dist, "latents", lambda dist, num, seed: dist.distribution.sample(num, seed=seed)
+        dist, "latents", lambda dist, num, seed, **_: dist.distribution.sample(num, seed=seed)
     )
     return graph(tf.constant(num), stateless_seed(seed)).numpy()
 

@@ -246,8 +246,10 @@ def log_prob_graph(
         return dist.log_prob_in(rows, own)
 
     rows = rows_of_chunk(dist.event_shape)
-    return map_chunks(of_chunk, [data, labels], rows=rows, dtype=dist.dtype)
+    return map_chunks(
+        of_chunk, [data, labels], rows=rows, dtype=dist.dtype, kernels=context.kernels
+    )
 
 
-def _log_prob(dist, rows, seed, labels):
-    return log_prob_graph(dist, rows, Context(seed=seed), labels)
+def _log_prob(dist, rows, seed, labels, *, kernels):
+    return log_prob_graph(dist, rows, Context(seed=seed, kernels=kernels), labels)
