@@ -253,10 +253,11 @@ class FlowBijector(Bridge):
         *,
         unit: float = 1.0,
         **options: Any,
-    ) -> tf.Variable:
+    ) -> keras.Variable:
         """Makes a weight, in `_build`; its initial value is a function of (seed, path, name).
 
-        Keras trains and saves it with the flow, in the order in which weights are made.
+        Keras trains and saves it with the flow, in the order in which weights are made. TensorFlow
+        takes it as the `tf.Variable` that is its `value`.
 
         Args:
             name: name of the weight within the bijector.

@@ -37,11 +37,6 @@ class Step(NamedTuple):
         run = member._forward_and_log_det if self.forward else member._inverse_and_log_det
         return run(self.value, self.context)
 
-    def walk(self) -> Walk:
-        """Returns its way through the members of the bijector, a `Container`."""
-        assert isinstance(self.member, Container)
-        return self.member._walk(self.value, self.context, forward=self.forward)
-
 
 Walk = Generator[Step, Result, Result]
 

@@ -38,16 +38,15 @@ class Weights(keras.layers.Layer):
 
     def add(
         self, name: str, shape: tuple[int, ...], initializer: Any, *, unit: float, **options: Any
-    ) -> tf.Variable:
+    ) -> keras.Variable:
         """Makes a weight; see `FlowBijector.weight`."""
         initial = seeded(initializer, seed=self._scope.seed, path=f"{self._scope.path}/{name}")
         name = name.replace("/", ".")
         if unit != 1:
             self._units[name] = unit
-        made = self.add_weight(
+        return self.add_weight(
             shape=shape, initializer=initial, name=name, autocast=False, **options
         )
-        return made.value
 
     def adopt(self, variables: Iterable[tf.Variable]) -> None:
         """Takes in variables that there are already."""

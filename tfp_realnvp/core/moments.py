@@ -32,8 +32,8 @@ class RunningMoments:
     distribution strategy the moments of a batch are those of all replicas' shares together.
 
     Args:
-        mean: non-trainable variable `[C]`, of Keras or TensorFlow.
-        variance: likewise.
+        mean: non-trainable Keras variable `[C]`.
+        variance: non-trainable Keras variable `[C]`.
         momentum: share of the old value that a step keeps, in `[0, 1)`.
     """
 
@@ -55,7 +55,7 @@ class RunningMoments:
         """Returns the running moments of now, in the variables' dtype."""
         if id(self) in _replays.snapshots:
             return _replays.snapshots[id(self)]
-        return tf.convert_to_tensor(self.mean), tf.convert_to_tensor(self.variance)
+        return tf.convert_to_tensor(self.mean.value), tf.convert_to_tensor(self.variance.value)
 
     def read(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the running moments, in a dtype of at least 32 bits that suits `x`."""

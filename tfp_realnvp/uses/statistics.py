@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.bijectors.container import Result, Step, walked
+from tfp_realnvp.bijectors.container import Container, Result, Step, walked
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.core.data_checks import check_data, labels_of_examples
@@ -70,6 +70,7 @@ def _settle(steps: list[Step]) -> list[Result]:
             running.set(running.recorder)
         finally:
             running.recorder = None
-    if not bijector.members:
+    if not isinstance(bijector, Container):
         return [step.result() for step in steps]
-    return walked([step.walk() for step in steps], _settle)
+    walks = [bijector._walk(step.value, step.context, forward=step.forward) for step in steps]
+    return walked(walks, _settle)
