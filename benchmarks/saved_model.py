@@ -20,7 +20,8 @@ import tfp_realnvp as nvp  # isort: skip  # before TensorFlow, whose kernels it 
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.uses.likelihood import log_prob_graph
+from tfp_realnvp.execution.choice import plan_for_values
+from tfp_realnvp.execution.rows import map_rows
 
 BATCHES = (1, 64, 128)
 
@@ -36,7 +37,10 @@ def main() -> None:
     dist = nvp.flows.build("uva_multiscale", timing.IMAGE_SHAPE)
     # The signature's own task: deterministic, with each example's own noise.
     context = nvp.Context(noise="per_example", seed=(0, 0))
-    in_process = tf.function(lambda x: log_prob_graph(dist, x, context))
+    plan = plan_for_values(dist)
+    in_process = tf.function(
+        lambda x: map_rows(dist.log_prob_in, [x], context, plan, dtype=dist.dtype)
+    )
     results = {}
     with tempfile.TemporaryDirectory() as directory:
         path = nvp.export(dist, Path(directory) / "model")

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_realnvp as nvp
+from tfp_realnvp.training.fit_data import looked_into
 
 COUNT = 60
 
@@ -81,7 +82,7 @@ def test_labels_of_a_shuffled_dataset_belong_to_its_examples():
     seen = []
     made = model(num_classes=2)
     made.dist.bijector.initialize = lambda data, labels: seen.append((data, labels))
-    made._initialize(made_first := nvp.fit_data.looked_into(shuffled, 40, check=made._check)[0])
+    made._initialize(made_first := looked_into(shuffled, 40, check=made._check)[0])
     np.testing.assert_array_equal(made_first.x[:, 0], made_first.labels * 10.0)
     np.testing.assert_array_equal(seen[0][0][:, 0], seen[0][1] * 10.0)
 
@@ -222,7 +223,7 @@ def test_a_saved_model_is_compiled_as_it_was(data, tmp_path):
     made.fit(data[0], verbose=0)
     made.save(tmp_path / "model.keras")
     again = keras.saving.load_model(tmp_path / "model.keras")
-    assert (again.shards, again.microbatch) == (2, 8)
+    assert (again.plan.parts, again.plan.rows_at_once) == (2, 8)
     assert again.get_compile_config()["jit_compile"] == "auto"
     again.fit(data[0], verbose=0)
 

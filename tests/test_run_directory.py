@@ -96,7 +96,7 @@ def test_a_directory_that_another_has_just_made_is_left_to_it(tmp_path, monkeypa
 def test_the_claim_of_a_killed_process_is_void_and_its_start_forgotten(run, tmp_path):
     code = (
         "import os, pathlib, sys\n"
-        "from tfp_realnvp import run_directory\n"
+        "from tfp_realnvp.training import run_directory\n"
         "with run_directory.claimed(pathlib.Path(sys.argv[1])):\n"
         "    pathlib.Path(sys.argv[1], 'config.json').write_text('{\"flow\": \"glow\"}')\n"
         "    os.kill(os.getpid(), 9)\n"

@@ -9,7 +9,7 @@ from constructors import perturb_weights
 from tolerances import FLOAT32
 
 import tfp_realnvp as nvp
-from tfp_realnvp.uses import anomaly
+from tfp_realnvp.uses import anomaly, latents
 
 
 def flow(name="uva_multiscale", shape=(8, 8, 1)):
@@ -38,19 +38,17 @@ def multiscale():
 
 
 @pytest.mark.parametrize(("scales", "kept"), [([0], 1), ([-1], 0)])
-def test_resampling_keeps_the_other_scales(multiscale, digits, scales, kept):
+def test_resampling_keeps_the_other_scales(monkeypatch, multiscale, digits, scales, kept):
     images = digits[0][:3]
     drawn = []
+    original = latents.decode
 
-    def decode(dist, latents, labels=None):
-        drawn.append(latents)
-        return original(dist, latents, labels)
+    def decode(dist, z, labels=None):
+        drawn.append(z)
+        return original(dist, z, labels)
 
-    original, nvp.latents.decode = nvp.latents.decode, decode
-    try:
-        result = nvp.resample_scales(multiscale, images, scales=scales, num=4, seed=3)
-    finally:
-        nvp.latents.decode = original
+    monkeypatch.setattr(latents, "decode", decode)
+    result = nvp.resample_scales(multiscale, images, scales=scales, num=4, seed=3)
     assert result.shape == (3, 4, 8, 8, 1) and result.dtype == np.uint8
     before = nvp.split_scales(multiscale, nvp.encode(multiscale, images))
     after = [p.reshape(3, 4, -1) for p in nvp.split_scales(multiscale, drawn[0])]

@@ -56,7 +56,7 @@ _PUBLIC = {
     "save": "training.saving",
     "split_scales": "uses.latents",
     "summary": "uses.summary",
-    "use_shards": "execution.shards",
+    "use_shards": "execution.device",
 }
 _MODULES = {
     "baselines": "uses.baselines",
@@ -70,10 +70,11 @@ _MODULES = {
     "runs": "training.runs",
 }
 
+# ruff: noqa: F401 - for type checkers and editors, which do not look into `__getattr__`.
 if TYPE_CHECKING:
     from tfp_realnvp import bijectors, conditioners, datasets, flows
     from tfp_realnvp.core.context import Context
-    from tfp_realnvp.execution.shards import use_shards
+    from tfp_realnvp.execution.device import use_shards
     from tfp_realnvp.flow import Flow
     from tfp_realnvp.kernels.adam import Adam
     from tfp_realnvp.plots import figures, pictures
@@ -106,50 +107,7 @@ if TYPE_CHECKING:
     from tfp_realnvp.uses.statistics import reestimate_statistics
     from tfp_realnvp.uses.summary import summary
 
-__all__ = [
-    "Adam",
-    "Compiled",
-    "Context",
-    "Flow",
-    "FlowModel",
-    "Lite",
-    "anomaly_scores",
-    "attribute_direction",
-    "auroc",
-    "baselines",
-    "bijectors",
-    "bits_per_dim",
-    "callbacks",
-    "class_log_probs",
-    "class_posterior",
-    "conditioners",
-    "datasets",
-    "decode",
-    "dequantization_density",
-    "dequantization_noise",
-    "encode",
-    "export",
-    "figures",
-    "fit_posterior",
-    "flows",
-    "given",
-    "hmc",
-    "importance_curve",
-    "interpolate",
-    "join_scales",
-    "load",
-    "move",
-    "noise_histogram",
-    "pictures",
-    "reestimate_statistics",
-    "resample_scales",
-    "runs",
-    "sample",
-    "save",
-    "split_scales",
-    "summary",
-    "use_shards",
-]
+__all__ = sorted([*_PUBLIC, *_MODULES])
 
 
 def __getattr__(name: str) -> Any:

@@ -27,19 +27,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     from tfp_realnvp.core import arguments
-    from tfp_realnvp.execution import shards as sharding
-    from tfp_realnvp.execution.device import use_full_float32
+    from tfp_realnvp.execution import device
     from tfp_realnvp.training import runs, saving
     from tfp_realnvp.training.evaluation import evaluate
     from tfp_realnvp.training.run_directory import json_text
 
     arguments.whole("evaluate.py", "--examples", args.examples, least=0)
     arguments.whole("evaluate.py", "--num_importance_samples", args.num_importance_samples)
-    use_full_float32()
+    device.use_full_float32()
     config = runs.read_config(args.run)
     dataset, data_dir = args.dataset or config.dataset, args.data_dir or config.data_dir
     split = args.split or _split(dataset, data_dir)
-    sharding.best_shards(config.flow)
+    device.use_best_shards(config.flow)
     result = evaluate(
         saving.load(args.run),
         dataset,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +98,7 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Returns what the device decides unless the command line does; a resumed run has decided."""
     from tfp_realnvp import datasets
     from tfp_realnvp.core import arguments
-    from tfp_realnvp.execution import shards as sharding
-    from tfp_realnvp.execution.device import best_precision
+    from tfp_realnvp.execution import device
     from tfp_realnvp.training import runs
 
     asked = {"precision": args.precision, "shards": args.shards}
@@ -109,7 +107,7 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
         config = runs.read_config(args.out)
         asked = {k: getattr(config, k) if v == "auto" else v for k, v in asked.items()}
     if asked["shards"] == "auto":
-        asked["shards"] = sharding.best_shards(args.flow)
+        asked["shards"] = device.use_best_shards(args.flow)
     else:
         try:
             asked["shards"] = int(asked["shards"])
@@ -118,13 +116,13 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
                 f"--shards is a whole number or auto, got {asked['shards']!r}."
             ) from None
         # A run goes on in the shards that it was begun in, on as many cores or fewer.
-        most = None if begun else os.cpu_count()
+        most = None if begun else device.cores()
         arguments.whole("train.py", "--shards", asked["shards"], most=most)
         if asked["shards"] > 1:
-            sharding.use_shards(asked["shards"])
+            device.use_shards(asked["shards"])
     if asked["precision"] == "auto":
         vectors = datasets.info(args.dataset, args.data_dir).levels is None
-        asked["precision"] = "float32" if vectors else best_precision()
+        asked["precision"] = "float32" if vectors else device.best_precision()
     return asked
 
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, Scope, described, serializable
 from tfp_realnvp.core.initial_values import seeded
+from tfp_realnvp.kernels import Kernels
 
 
 class Conditioner(keras.layers.Layer, abc.ABC):
@@ -27,6 +28,9 @@ class Conditioner(keras.layers.Layer, abc.ABC):
 
     #: Rank of the events that the network can see; None for any.
     event_ndims: int | None = None
+    #: Rows over which the network reaches, the sum of its convolutions' halos, where nothing else
+    #: in it sees more than a pixel; None where something does.
+    reach: int | None = None
 
     def __init__(self, *, outputs: int | None = None, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
@@ -112,7 +116,12 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         """
         compute = self.variable_dtype if context.exact else self.compute_dtype
         classes = self._classes(context.labels, compute)
-        outputs = self.run(tf.cast(inputs, compute), classes, context)
+
+        def network(x: tf.Tensor, kernels: Kernels) -> tf.Tensor:
+            return self.run(x, classes, context.replace(kernels=kernels))
+
+        x = tf.cast(inputs, compute)
+        outputs = context.kernels.over_images(network, x, reach=self.reach)
         return tf.cast(outputs, inputs.dtype)
 
     def call(self, inputs: tf.Tensor, labels: Any = None, training: bool = False) -> tf.Tensor:

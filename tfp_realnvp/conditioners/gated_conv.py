@@ -46,6 +46,8 @@ class GatedConv(Conditioner):
         super().__init__(outputs=outputs, **kwargs)
         self.width = arguments.whole("GatedConv", "width", width)
         self.blocks = arguments.whole("GatedConv", "blocks", blocks)
+        # Each 3x3 convolution reaches over one row: the first, the blocks', the last.
+        self.reach = self.blocks + 2
 
     def build(self, input_shape):
         """Creates kernels and biases."""

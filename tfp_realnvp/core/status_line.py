@@ -5,11 +5,16 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Callable
 from typing import TextIO
+
+from tqdm import tqdm
 
 
 class StatusLine:
     """One line that is written over and over on a terminal; elsewhere a line every so often.
+
+    The writing is not tqdm's, which has carriage returns in a log; the figures of `speed_from` are.
 
     Args:
         stream: where to; None for the standard output.
@@ -46,6 +51,15 @@ class StatusLine:
         self._last = time.monotonic()
 
 
+def speed_from(done: int, total: int, unit: str = "") -> Callable[[int], str]:
+    """Starts a clock with so much done; returns what then tells the speed and the time to go."""
+    since = time.monotonic()
+    form = {"unit_scale": True, "bar_format": "{rate_noinv_fmt}  {remaining} to go"}
+    return lambda now: tqdm.format_meter(
+        now, total, time.monotonic() - since, initial=done, unit=unit, **form
+    )
+
+
 class Countdown:
     """Counts work of a known amount down, with its speed and the time to go.
 
@@ -77,32 +91,16 @@ class Countdown:
         self.what, self.total, self.unit = what, total, unit
         self.done = 0
         self._line = StatusLine(stream, seconds=seconds)
-        self._first: tuple[float, int] | None = None
+        self._speed: Callable[[int], str] | None = None
         if self._line.terminal:
             self._line.show(f"{what} ...")
 
     def advance(self, count: int) -> None:
         """Adds what has been done; takes the line away when all is."""
         self.done += count
-        if self._first is None:
-            self._first = time.monotonic(), self.done
         if self.done >= self.total:
             self._line.clear()
         elif self._line.due():
-            self._line.show(self._text())
-
-    def _text(self) -> str:
-        text = f"{self.what}  {self.done:,} of {self.total:,} {self.unit}"
-        assert self._first is not None
-        since, first = self._first
-        if self.done == first:
-            return text
-        rate = (self.done - first) / max(time.monotonic() - since, 1e-9)
-        return f"{text}  {rate:,.0f}/s  {clock((self.total - self.done) / rate)} to go"
-
-
-def clock(seconds: float) -> str:
-    """Returns `"1:02:03"` or `"2:03"`."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+            text = f"{self.what}  {self.done:,} of {self.total:,} {self.unit}"
+            self._line.show(f"{text}  {self._speed(self.done)}" if self._speed else text)
+        self._speed = self._speed or speed_from(self.done, self.total)

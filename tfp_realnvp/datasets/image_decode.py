@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -82,7 +81,7 @@ def decode_images(
         return changes
 
     chunk = 256
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
+    with ThreadPoolExecutor() as pool:
         return images, sum(pool.map(decode, range(0, len(paths), chunk)), Counter())
 
 

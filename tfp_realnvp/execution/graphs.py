@@ -1,4 +1,4 @@
-"""Graphs of a flow, traced once and kept with it."""
+"""Graphs of a flow, traced once and kept with it, and what they make of any number of rows."""
 
 from __future__ import annotations
 
@@ -8,48 +8,71 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.execution.chunks import rows_of_chunk
-from tfp_realnvp.execution.shards import gains_by_xla
+from tfp_realnvp.core.context import Context
+from tfp_realnvp.execution.choice import plan_for_values
+from tfp_realnvp.execution.rows import in_turn, map_rows
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.kernels import Kernels
 
-# Full chunks of a batch from which XLA between the convolutions is worth compiling for a second.
-CHUNKS = 2
+# Rows that one call of a graph takes, in as many rounds as its plan has: between calls there is
+# news of the progress, and a program can be interrupted.
+ROWS_IN_A_CALL = 256
 
 
-def traced(
-    dist: Flow, key: str, function: Callable[..., Any], *, exact: bool = False
-) -> Callable[..., Any]:
-    """Returns `function(dist, ...)` as a `tf.function` of any batch size, kept by `key`.
-
-    A batch of one has a graph of its own, which knows its size: convolutions of one image are cut
-    in another way (see `kernels.convolution`). So have large ones where XLA between the
-    convolutions is faster (see `sharding.gains_by_xla`).
+def graph(dist: Flow, key: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """Returns a function as a graph, the one that the flow keeps under the key if there is one.
 
     Args:
         dist: the flow; holds the graphs, so that they go when it goes.
-        key: name of the graph.
-        function: takes the flow, then tensors, the first of which has the batch, or is its size;
-            and the kernels to compute with, by name.
-        exact: whether it computes all in the flow's own dtype, where XLA gains nothing.
+        key: of the graph.
+        function: takes tensors or None.
     """
-
-    def graph(*arguments: Any) -> Any:
-        rows = (*np.shape(arguments[0]), 0)[0]
-        by_xla = not exact and _is_large(dist, rows) and gains_by_xla(dist)
-        own = f"{key} by XLA" if by_xla else f"{key} of one" if rows == 1 else key
-
-        def call(*tensors: Any) -> Any:
-            return function(dist, *tensors, kernels=Kernels(by_xla=by_xla))
-
-        if own not in dist.graphs:
-            # Nothing here needs autograph, and it takes longer than the tracing.
-            dist.graphs[own] = tf.function(call, reduce_retracing=True, autograph=False)
-        return dist.graphs[own](*arguments)
-
-    return graph
+    if key not in dist.graphs:
+        # Nothing here needs autograph, and it takes longer than the tracing.
+        dist.graphs[key] = tf.function(function, reduce_retracing=True, autograph=False)
+    return dist.graphs[key]
 
 
-def _is_large(dist: Flow, rows: int) -> bool:
-    chunk = rows_of_chunk(dist.event_shape)
-    return chunk is not None and rows >= CHUNKS * chunk
+def evaluate(
+    dist: Flow,
+    what: str,
+    function: Callable[[tf.Tensor, Context], tf.Tensor],
+    data: np.ndarray,
+    context: Context,
+    *,
+    dtype: tf.DType | None = None,
+    rows_at_once: int | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> np.ndarray:
+    """Returns what a function makes of rows, as an array; see `execution.rows.map_rows`.
+
+    Args:
+        dist: a flow.
+        what: what is computed, by which the flow keeps the graph.
+        function: of some rows and their context; returns a tensor of as many rows.
+        data: `[N, ...]`.
+        context: of all rows; its labels are `[N]` or None.
+        dtype: of the result; None for the flow's.
+        rows_at_once: bounds how many rows are worked on at a time; None for no other bound than
+            the plan's.
+        progress: called with a number of rows after each call of the graph.
+
+    Raises:
+        ValueError: no number of rows.
+    """
+    plan = plan_for_values(dist, rows=len(data), rows_at_once=rows_at_once, exact=context.exact)
+
+    def of_rows(rows, labels, seed, first_row, draw):
+        own = context.replace(labels=labels, seed=seed, first_row=first_row, draw=draw)
+        return map_rows(function, [rows], own, plan, dtype=dtype or dist.dtype)
+
+    assert plan.rows_at_once is not None
+    in_a_call = plan.rows_at_once * max(1, ROWS_IN_A_CALL // plan.rows_at_once)
+    results = []
+    for rows, own in in_turn(data, context, in_a_call):
+        # A graph of one row knows that: convolutions of one image are computed in another way.
+        key = f"{what} of {'one' if len(rows) == 1 else 'many'}, {plan}"
+        result = graph(dist, key, of_rows)(rows, own.labels, own.seed, own.first_row, own.draw)
+        results.append(result.numpy())
+        if progress is not None:
+            progress(len(rows))
+    return np.concatenate(results)

@@ -33,24 +33,14 @@ def arrange(weights: tf.Tensor, *axes: int) -> tf.Tensor:
 
 
 def two_sided_elu(x: tf.Tensor, dtype: tf.DType, *, wide: tf.DType) -> tf.Tensor:
-    """Returns the pairs of `elu(x)` and `elu(-x)`, `[N, H, W, C]` to bfloat16 `[N, H, W, 2C]`.
-
-    The signature is that of `gates`; other dtypes than these never come here.
-    """
+    """Returns pairs of `elu(x)` and `elu(-x)` in bfloat16, with the signature of `gates`."""
     del dtype, wide
     return _two_sided_elu(x)
 
 
 @tf.custom_gradient
 def gate_and_norm(x: tf.Tensor, mixed: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Returns the layer norm of `x + value * sigmoid(gate)`.
-
-    Args:
-        x: `[N, H, W, C]`.
-        mixed: pairs of value and gate, `[N, H, W, 2C]`, perhaps of lower precision.
-        scale: of the norm, `[C]`, in the dtype of `x`.
-        bias: of the norm, likewise.
-    """
+    """Returns what `gates.gate_and_norm` does, of pairs of value and gate in bfloat16."""
     mixed = _words(mixed)
     y, normal, inverse = _gate_and_norm(x, mixed, scale, bias)
 

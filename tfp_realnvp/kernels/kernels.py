@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from types import ModuleType
 
 import tensorflow as tf
 
 from tfp_realnvp.kernels import gates, gates_by_xla
-from tfp_realnvp.kernels.convolution import convolve
+from tfp_realnvp.kernels.convolution import WHOLE, Edges, convolve, parts_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,8 +21,9 @@ class Kernels:
 
     Attributes:
         by_xla: whether what lies between two bfloat16 convolutions is a program of XLA.
-        divides: whether an image alone may be cut into bands, and a batch into chunks; other
+        divides: whether an image alone may be worked on in parts, and a batch in chunks; other
             compilers than TensorFlow's are better left with wholes.
+        edges: of the image that is worked on, where it is a part of one; see `over_images`.
 
     Example:
         >>> import tensorflow as tf
@@ -32,19 +34,34 @@ class Kernels:
 
     by_xla: bool = False
     divides: bool = True
+    edges: Edges = WHOLE
+
+    def over_images(
+        self, network: Callable[[tf.Tensor, Kernels], tf.Tensor], x: tf.Tensor, *, reach: int | None
+    ) -> tf.Tensor:
+        """Returns `network(x, self)`, of one image perhaps part by part.
+
+        Args:
+            network: from images by the kernels that it is given and operations on single pixels.
+            x: `[N, H, W, C]`; anything, where there is no reach.
+            reach: rows over which the network reaches, the sum of its convolutions' halos; None
+                where it sees more than these.
+        """
+        parts = parts_of(x, reach=reach) if reach is not None and self.divides else []
+        if not parts:
+            return network(x, self)
+        results = [network(x, dataclasses.replace(self, edges=edges)) for x, edges in parts]
+        return tf.concat(results, 1)
 
     def convolve(self, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns a convolution of stride 1 that keeps the sides of the image.
+        """Returns a convolution of stride 1 that keeps the sides of the image: `[N, H, W, F]`.
 
         Args:
             x: `[N, H, W, C]`.
             kernel: `[K, K, C, F]`, K odd.
             bias: `[F]`, or None.
-
-        Returns:
-            `[N, H, W, F]`.
         """
-        return convolve(x, kernel, bias, in_bands=self.divides)
+        return convolve(x, kernel, bias, edges=self.edges, in_bands=self.divides)
 
     def convolve_two_sided(self, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
         """Returns `conv(elu2(x))` with the two-sided ELU `elu2(x) = concat(elu(x), elu(-x))`.
@@ -53,9 +70,6 @@ class Kernels:
             x: `[N, H, W, C]`; the ELU is computed in its dtype.
             kernel: `[K, K, 2C, F]`, K odd, in the dtype of the convolution.
             bias: `[F]`, likewise.
-
-        Returns:
-            `[N, H, W, F]`, in the dtype of the kernel.
         """
         parts = self._between_convolutions(kernel.dtype, x.dtype)
         sides = parts.two_sided_elu(x, kernel.dtype, wide=x.dtype)
@@ -82,14 +96,11 @@ class Kernels:
             bias: `[2C]`, likewise.
             scale: of the norm, `[C]`, in the dtype of `x`.
             shift: of the norm, likewise.
-
-        Returns:
-            `[N, H, W, C]`, in the dtype of `x`.
         """
         parts = self._between_convolutions(hidden.dtype, x.dtype)
         sides = parts.two_sided_elu(hidden, hidden.dtype, wide=x.dtype)
         mixed = self.convolve(sides, parts.arrange(kernel, 2, 3), parts.arrange(bias, 0))
-        return parts.gate_and_norm(x, mixed, scale, shift)
+        return parts.gate_and_norm(self.edges.crop(x, mixed), mixed, scale, shift)
 
     def _between_convolutions(self, narrow: tf.DType, wide: tf.DType) -> ModuleType:
         # In float32 XLA's programs gain 2%, and take more memory.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,8 +12,11 @@ import tensorflow as tf
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, stateless_seed
 from tfp_realnvp.core.data_checks import check_data, labels_of_examples
+from tfp_realnvp.execution import device
+from tfp_realnvp.execution.plan import Plan
+from tfp_realnvp.execution.rows import map_rows
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.uses.latents import temperatures
+from tfp_realnvp.uses.latents import decode_rows, temperatures
 
 
 class Compiled:
@@ -47,12 +50,8 @@ class Compiled:
         if dist.levels is not None:
             raise ValueError(f"Compiled is for flows of vectors; {dist.name} is one of images.")
         self._dist, self._num = dist, arguments.whole("Compiled", "num", num)
-        shards = os.cpu_count() or 1 if shards is None else shards
-        shards = min(arguments.whole("Compiled", "shards", shards), num)
-        # All but the last are alike, so that XLA compiles at most two sizes.
-        size = -(-num // shards)
-        starts = range(0, num, size)
-        self._sizes = [min(size, num - start) for start in starts]
+        shards = device.cores() if shards is None else shards
+        self._plan = Plan(min(arguments.whole("Compiled", "shards", shards), num))
         shape = tuple(dist.event_shape)
         labels = None if dist.num_classes is None else tf.TensorSpec([num], tf.int32)
         self._log_prob = _graph(self._log_prob_in_shards).get_concrete_function(
@@ -110,30 +109,26 @@ class Compiled:
         return None if labels is None else tf.constant(labels, tf.int32)
 
     def _log_prob_in_shards(self, data, labels):
-        @_compiled
-        def log_prob(data, labels):
-            return self._dist.log_prob_in(data, Context(labels=labels))
-
-        parts = zip(tf.split(data, self._sizes), self._split(labels), strict=True)
-        return tf.concat([log_prob(*part) for part in parts], 0)
+        return self._in_shards(self._dist.log_prob_in, data, labels)
 
     def _sample_in_shards(self, seed, scales, labels):
-        @_compiled
-        def decode(z, labels):
-            return self._dist.bijector.forward_and_log_det(z, Context(labels=labels))[0]
-
         # Drawn at once: the number of shards changes no sample.
         z = self._dist.distribution.sample(self._num, seed=seed) * scales
-        parts = zip(tf.split(z, self._sizes), self._split(labels), strict=True)
-        return tf.concat([decode(*part) for part in parts], 0)
+        return self._in_shards(functools.partial(decode_rows, self._dist), z, labels)
 
-    def _split(self, labels):
-        return [None] * len(self._sizes) if labels is None else tf.split(labels, self._sizes)
+    def _in_shards(self, function, rows, labels):
+        @tf.function(autograph=False, jit_compile=True)
+        def compiled(rows, labels):
+            return function(rows, Context(labels=labels))
+
+        return map_rows(
+            lambda rows, context: compiled(rows, context.labels),
+            [rows],
+            Context(labels=labels),
+            self._plan,
+            dtype=self._dist.dtype,
+        )
 
 
 def _graph(function):
     return tf.function(function, autograph=False)
-
-
-def _compiled(function):
-    return tf.function(function, autograph=False, jit_compile=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,9 +16,10 @@ from ai_edge_litert.interpreter import Interpreter
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, stateless_seed
 from tfp_realnvp.core.data_checks import check_data, labels_of_examples
+from tfp_realnvp.execution import device
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.kernels import Kernels
-from tfp_realnvp.uses.latents import NOT_FINITE, draw, pixel_dtype, temperatures
+from tfp_realnvp.uses.latents import NOT_FINITE, data_dtype, draw, temperatures
 
 # LiteRT's compiler does better with whole images.
 _KERNELS = Kernels(divides=False)
@@ -56,7 +56,7 @@ class Lite:
         if dist.dtype != tf.float32:
             raise ValueError(f"Lite is for flows in float32; {dist.name} is in {dist.dtype.name}.")
         self._dist, self._num = dist, arguments.whole("Lite", "num", num)
-        programs = os.cpu_count() or 1 if programs is None else programs
+        programs = device.cores() if programs is None else programs
         programs = min(arguments.whole("Lite", "programs", programs), num)
         self._part = -(-num // programs)
         self._programs = -(-num // self._part)
@@ -121,7 +121,7 @@ class Lite:
             return drawn
         if not np.isfinite(drawn).all():
             raise ValueError(NOT_FINITE)
-        return drawn.astype(pixel_dtype(self._dist).as_numpy_dtype)
+        return drawn.astype(data_dtype(self._dist).as_numpy_dtype)
 
     def _noise(self, quantizer, data, seed):
         # NumPy's: after a graph TensorFlow's threads stay awake for a while, in the programs' way.
@@ -160,7 +160,7 @@ class _SideBySide:
     """Copies of a program that share a batch."""
 
     def __init__(self, model: bytes, count: int, part: int):
-        threads = max(1, (os.cpu_count() or 1) // count)
+        threads = max(1, device.cores() // count)
         self._programs = [_Program(model, threads) for _ in range(count)]
         self._part = part
         self._pool = ThreadPoolExecutor(count - 1) if count > 1 else None

@@ -13,11 +13,14 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_realnvp.core.context import Context
-from tfp_realnvp.core.data_checks import asserted_labels, asserted_pixels
+from tfp_realnvp.core.data_checks import asserted_pixels
+from tfp_realnvp.execution.choice import plan_for_export
+from tfp_realnvp.execution.rows import map_rows
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.kernels import Kernels
-from tfp_realnvp.uses.latents import decode_graph, encode_graph, pixel_dtype
-from tfp_realnvp.uses.likelihood import log_prob_graph, nats_per_unit
+from tfp_realnvp.uses.latents import EXACT, data_dtype, decode_rows, encode_rows
+from tfp_realnvp.uses.likelihood import nats_per_unit
+
+RowFunction = Callable[[tf.Tensor, Context], tf.Tensor]
 
 # Latents that one call of `sample` draws at most: half a GB in float32.
 MOST_LATENTS = 2**27
@@ -45,54 +48,53 @@ def signatures(
     name = "images" if images else "x"
     latent_size = sum(dist.latent_sizes)
     # Who fixes a batch's size compiles the graph elsewhere. The size of `sample` is never fixed.
-    kernels = Kernels(divides=batch_size is None)
 
     def spec(key: str, shape: list[int | None], dtype: tf.DType) -> dict[str, tf.TensorSpec]:
         return {key: tf.TensorSpec(shape, dtype, name=key)}
 
-    dtype = pixel_dtype(dist) if images else dist.dtype
+    dtype = data_dtype(dist)
     data_spec = spec(name, [batch_size, *dist.event_shape], dtype)
     latent_spec = spec("latents", [batch_size, latent_size], dist.dtype)
     seed_spec = spec("seed", [2], tf.int32)
 
-    def over_rows(key: str, function: Callable[..., dict], rows: tf.Tensor, labels: Any) -> dict:
+    def over_rows(key: str, function: RowFunction, rows: Any, labels: Any, context: Context):
         if num_classes is not None:
-            labels = asserted_labels(_one_each(labels, tf.shape(rows)[0]), num_classes)
-        if rows.shape[0] is not None:
-            return function(rows, labels)
-        return _of_any_count(function, rows, labels, one_apart=images and key in ONE_APART)
+            labels = _one_each(labels, tf.shape(rows)[0])  # the flow asserts their values
+        context = context.replace(labels=labels, exact=True)
+        plan = plan_for_export(dist, batch_size=rows.shape[0])
+        dtype = data_dtype(dist) if key in {"sample", "decode"} else dist.dtype
+
+        def of_any() -> tf.Tensor:
+            return map_rows(function, [rows], context, plan, dtype=dtype)
+
+        if rows.shape[0] is None and images and key in ONE_APART:
+            return _one_apart(function, rows, context, of_any)
+        return of_any()
 
     def checked(data: tf.Tensor) -> tf.Tensor:
         return _finite(data, name) if levels is None else asserted_pixels(data, levels)
 
     def serving_default(labels=None, **data):
-        def likelihood(rows, labels):
-            context = Context(noise="per_example", exact=True, kernels=kernels)
-            values = [
-                log_prob_graph(dist, rows, context.replace(seed=(0, k)), labels)
-                for k in range(num_importance_samples if images else 1)
-            ]
-            log_prob = (
-                tf.reduce_logsumexp(tf.stack(values), 0)
-                - tf.math.log(tf.cast(len(values), dist.dtype))
-                if len(values) > 1
-                else values[0]
-            )
-            outputs = {"log_prob": log_prob}
-            if images:
-                outputs["bits_per_dim"] = -log_prob / nats_per_unit(dist)
-            return outputs
+        count = num_importance_samples if images else 1
 
-        return over_rows("serving_default", likelihood, checked(data[name]), labels)
+        def likelihood(rows, context):
+            draws = [dist.log_prob_in(rows, context.replace(draw=k)) for k in range(count)]
+            if count == 1:
+                return draws[0]
+            mean = tf.math.log(tf.cast(count, dist.dtype))
+            return tf.reduce_logsumexp(tf.stack(draws), 0) - mean
+
+        context = Context(noise="per_example")
+        log_prob = over_rows("serving_default", likelihood, checked(data[name]), labels, context)
+        if not images:
+            return {"log_prob": log_prob}
+        return {"log_prob": log_prob, "bits_per_dim": -log_prob / nats_per_unit(dist)}
 
     def log_prob(seed, labels=None, **data):
-        def likelihood(rows, labels):
-            context = Context(seed=seed, exact=True, kernels=kernels)
-            return {"log_prob": log_prob_graph(dist, rows, context, labels)}
-
         # Where there is no noise, nothing else reads the seed and its shape.
         tf.raw_ops.Assert(condition=True, data=[seed])
-        return over_rows("log_prob", likelihood, checked(data[name]), labels)
+        rows, context = checked(data[name]), Context(seed=seed)
+        return {"log_prob": over_rows("log_prob", dist.log_prob_in, rows, labels, context)}
 
     def sample(num_samples, temperature, seed, labels=None):
         most = MOST_LATENTS // latent_size
@@ -110,20 +112,16 @@ def signatures(
             [num_samples, latent_size], seed=seed, dtype=dist.dtype, alg="philox"
         )
         z *= tf.cast(temperature, dist.dtype)
-        return over_rows("sample", functools.partial(drawn, kernels=Kernels()), z, labels)
-
-    def drawn(latents, labels, kernels=kernels):
-        return {name: decode_graph(dist, latents, labels, kernels=kernels)}
+        return {name: over_rows("sample", decoded, z, labels, EXACT)}
 
     def encode(labels=None, **data):
-        def encoded(rows, labels):
-            return {"latents": encode_graph(dist, rows, labels, kernels=kernels)}
-
-        return over_rows("encode", encoded, checked(data[name]), labels)
+        encoded = functools.partial(encode_rows, dist)
+        return {"latents": over_rows("encode", encoded, checked(data[name]), labels, EXACT)}
 
     def decode(latents, labels=None):
-        return over_rows("decode", drawn, _finite(latents, "latents"), labels)
+        return {name: over_rows("decode", decoded, _finite(latents, "latents"), labels, EXACT)}
 
+    decoded = functools.partial(decode_rows, dist)
     draw_spec = {
         **spec("num_samples", [], tf.int32),
         **spec("temperature", [], tf.float32),
@@ -150,34 +148,19 @@ def _of_shapes(function: Callable[..., dict]) -> Callable[..., dict]:
     return lambda **inputs: function(**{k: tf.ensure_shape(v, v.shape) for k, v in inputs.items()})
 
 
-def _of_any_count(
-    function: Callable[..., dict], rows: tf.Tensor, labels: Any, *, one_apart: bool
-) -> dict:
-    """Returns what the function makes of no rows as well: TensorFlow's fused convolutions do not.
+def _one_apart(
+    function: RowFunction, rows: tf.Tensor, context: Context, of_any: Callable[[], tf.Tensor]
+) -> tf.Tensor:
+    """Has a batch of one go through a graph that knows its size; see `kernels.convolution`."""
 
-    An empty batch gets one row of zeros, which is left out of the results. With `one_apart`, a
-    batch of one has a graph of its own, which knows its size; see `kernels.convolution`.
-    """
-    batch = [rows] if labels is None else [rows, labels]
-    count = tf.shape(rows)[0]
-
-    def filled(value: tf.Tensor) -> tf.Tensor:
-        missing = tf.cast(tf.equal(count, 0), tf.int32)
-        return tf.concat([value, tf.zeros([missing, *value.shape[1:]], value.dtype)], 0)
-
-    def call(members: list[tf.Tensor]) -> dict:
-        return function(*members, *[None] * (2 - len(members)))
-
-    def of_one() -> dict:
+    def of_one() -> tf.Tensor:
         # Not `tf.reshape` or `tf.ensure_shape`: from these TensorFlow concludes that the batch
         # has one row, outside of this branch too.
-        return call([tf.gather(value, [0]) for value in batch])
+        labels = context.labels
+        own = context.replace(labels=None if labels is None else tf.gather(labels, [0]))
+        return function(tf.gather(rows, [0]), own)
 
-    def of_many() -> dict:
-        return call([filled(value) for value in batch])
-
-    results = tf.cond(tf.equal(count, 1), of_one, of_many) if one_apart else of_many()
-    return {key: value[:count] for key, value in results.items()}
+    return tf.cond(tf.equal(tf.shape(rows)[0], 1), of_one, of_any)
 
 
 def _one_each(labels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:

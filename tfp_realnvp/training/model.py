@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import os
 from pathlib import Path
 from typing import Any
@@ -13,22 +13,17 @@ import tensorflow as tf
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.core.data_checks import (
-    asserted_labels,
     asserted_pixels,
     asserted_vectors,
     asserted_weights,
     labels_of_rows,
 )
-from tfp_realnvp.core.moments import sum_over_replicas
-from tfp_realnvp.execution.microbatches import Microbatch, check_microbatch, sum_over_microbatches
-from tfp_realnvp.execution.shards import (
-    check_shards,
-    gains_by_xla,
-    log_prob_in_shards,
-    shards_in_use,
-)
+from tfp_realnvp.core.replicas import rows_before, sum_over_replicas
+from tfp_realnvp.execution import device
+from tfp_realnvp.execution.choice import plan_for_training, plan_for_values
+from tfp_realnvp.execution.plan import Plan
+from tfp_realnvp.execution.rows import map_rows, sum_over_rows
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.kernels import Kernels
 from tfp_realnvp.kernels.adam import Adam
 from tfp_realnvp.training.fit_data import batch_of
 from tfp_realnvp.training.fitting import Fitting
@@ -76,9 +71,7 @@ class FlowModel(Fitting):
         super().__init__(dtype=dist.dtype.name, autocast=False, **kwargs)
         self.dist = dist
         self.seed = seed
-        self.shards = 1
-        self.microbatch: int | None = None
-        self.fuses = False
+        self.plan = Plan()
         self._asked: dict[str, Any] = {}
         self.flow_layers = list(dist.keras_layers)
         self.unit = "nats" if dist.levels is None else "bits_per_dim"
@@ -132,18 +125,18 @@ class FlowModel(Fitting):
                     "A flow's loss is its negative log-likelihood, which it reports by itself: "
                     f"compile takes no {name}, got {value!r}."
                 )
-        shards = shards_in_use() if shards is None else shards
-        check_shards(self.dist, shards)
-        check_microbatch(self.dist, microbatch)
-        self._asked = {"jit_compile": jit_compile, "shards": shards, "microbatch": microbatch}
-        self.shards, self.microbatch = shards, microbatch
-        self.fuses = False
-        if jit_compile == "auto":
-            jit_compile = bool(tf.config.list_logical_devices("GPU"))
-            self.fuses = not jit_compile and shards > 1 and gains_by_xla(self.dist)
+        by_xla = device.has_gpu() if jit_compile == "auto" else bool(jit_compile)
+        self.plan = plan_for_training(
+            self.dist, shards=shards, microbatch=microbatch, whole=by_xla or jit_compile is False
+        )
+        self._asked = {
+            "jit_compile": jit_compile,
+            "shards": self.plan.parts,
+            "microbatch": self.plan.rows_at_once,
+        }
         if isinstance(optimizer, str) and optimizer.lower() == "adam":
             optimizer = Adam()
-        super().compile(optimizer=optimizer, jit_compile=jit_compile, **kwargs)
+        super().compile(optimizer=optimizer, jit_compile=by_xla, **kwargs)
         # Variables made inside the step would have it traced twice, with a branch for each.
         self.optimizer.build(self.trainable_variables)
 
@@ -171,18 +164,18 @@ class FlowModel(Fitting):
         """Takes one optimizer step on the mean negative log-likelihood."""
         x, labels, weights = self._unpack(data)
         seed = tf.stack([tf.constant(self.seed, tf.int32), self.step.value])
+        first_row = rows_before(tf.shape(x)[0])
+        context = Context(seed=seed, first_row=first_row, training=True, labels=labels)
+        scalar = tf.zeros([], self.dist.dtype)
         variables = self.trainable_variables
-        shares = self._shares(weights)
-        if self.microbatch is None:
-            loss, mean, *gradients = self._gradients(x, labels, seed, shares)
-        else:
-            scalar = tf.zeros([], self.dist.dtype)
-            loss, mean, *gradients = sum_over_microbatches(
-                functools.partial(self._gradients_of_part, x, labels, seed, shares),
-                [scalar, scalar, *variables],
-                count=tf.shape(x)[0],
-                size=self.microbatch,
-            )
+        loss, mean, *gradients = sum_over_rows(
+            self._gradients,
+            [x],
+            self._shares(weights),
+            context,
+            self.plan,
+            like=[scalar, scalar, *variables],
+        )
         if variables:
             self._update(gradients, variables, loss)
         self.step.assign_add(1)
@@ -200,30 +193,36 @@ class FlowModel(Fitting):
         else:
             tf.cond(tf.math.is_finite(loss), apply, lambda: None)
 
-    def _gradients_of_part(self, x, labels, seed, shares, part: Microbatch):
-        x = tf.gather(x, part.rows)
-        labels = None if labels is None else tf.gather(labels, part.rows)
-        seed = tf.random.experimental.stateless_fold_in(seed, part.index, alg="philox")
-        shares = tf.gather(shares, part.rows) * tf.cast(part.counts, shares.dtype)
-        return self._gradients(x, labels, seed, shares, of_whole=part.share)
+    def _gradients(self, x, shares, context):
+        """Returns the loss, the mean log-probability, and the loss's gradients, of some rows.
 
-    def _gradients(self, x, labels, seed, shares, *, of_whole=1.0):
-        """Returns the loss, the mean log-probability, and the loss's gradients."""
-        variables = self.trainable_variables
+        Args:
+            x: rows.
+            shares: of the rows in the mean over the whole batch.
+            context: of the rows.
+        """
         with tf.GradientTape() as tape:
-            kernels = Kernels(by_xla=self.fuses)
-            context = Context(seed=seed, training=True, labels=labels, kernels=kernels)
-            log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
-            loss, mean = self._loss_and_mean(log_prob, shares, of_whole=of_whole)
+            log_prob = self.dist.log_prob_in(x, context)
+            loss, mean = self._loss_and_mean(log_prob, shares)
             scaled = self.optimizer.scale_loss(loss)
-        return loss, mean, *tape.gradient(scaled, variables)
+        return (
+            loss,
+            mean,
+            *tape.gradient(
+                scaled,
+                self.trainable_variables,
+                # Sums need a gradient of every part.
+                unconnected_gradients="zero" if self.plan.divides else "none",
+            ),
+        )
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates a batch, with each example's own fixed noise."""
         x, labels, weights = self._unpack(data)
-        seed, kernels = (self.seed, -1), Kernels(by_xla=self.fuses)
-        context = Context(noise="per_example", seed=seed, labels=labels, kernels=kernels)
-        log_prob = log_prob_in_shards(self.dist, x, context, shards=self.shards)
+        context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
+        plan = Plan() if self.jit_compile else plan_for_values(self.dist)
+        plan = dataclasses.replace(plan, kernels=self.plan.kernels)
+        log_prob = map_rows(self.dist.log_prob_in, [x], context, plan, dtype=self.dist.dtype)
         loss, mean = self._loss_and_mean(log_prob, self._shares(weights))
         return self._track(loss, mean, weights)
 
@@ -259,12 +258,12 @@ class FlowModel(Fitting):
         """Returns the weights of a batch's rows, those of all replicas together adding up to 1."""
         return tf.math.divide_no_nan(weights, sum_over_replicas(tf.reduce_sum(weights)))
 
-    def _loss_and_mean(self, log_prob, shares, *, of_whole=1.0):
+    def _loss_and_mean(self, log_prob, shares):
         mean = tf.reduce_sum(log_prob * shares)
         loss = -mean / nats_per_unit(self.dist)
         if self.losses:
-            replicas = tf.distribute.get_strategy().num_replicas_in_sync
-            own = tf.add_n(self.losses) * tf.cast(of_whole / replicas, loss.dtype)
+            # What belongs to the whole batch, such as a penalty, belongs to its rows by shares.
+            own = tf.add_n(self.losses) * tf.cast(tf.reduce_sum(shares), self.losses[0].dtype)
             loss += tf.cast(own, loss.dtype)
         return loss, mean
 
@@ -288,7 +287,6 @@ class FlowModel(Fitting):
             raise ValueError(f"{dist.name} is conditional on classes: batches must be (x, labels).")
         else:
             labels = labels_of_rows(labels, tf.shape(x)[:1], name=dist.name)
-            labels = asserted_labels(labels, dist.num_classes)
         if dist.levels is None:
             x = asserted_vectors(x, dist.dtype)
         else:

@@ -302,7 +302,7 @@ class _Run:
 
     def _announce(self) -> None:
         config, model = self.config, self.model
-        between = "XLA between convolutions" if model.fuses else "no XLA"
+        between = "XLA between convolutions" if model.plan.kernels.by_xla else "no XLA"
         jit = "XLA" if model.jit_compile else between
         shards = f", {config.shards} shards" if config.shards > 1 else ""
         print(

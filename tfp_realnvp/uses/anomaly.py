@@ -10,7 +10,7 @@ import numpy as np
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.data_checks import check_pixels
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.uses.likelihood import ROWS_AT_ONCE, log_prob, nats_per_unit
+from tfp_realnvp.uses.likelihood import log_prob, nats_per_unit
 
 KINDS = ("likelihood", "complexity", "typicality")
 
@@ -25,7 +25,7 @@ def anomaly_scores(
     reference_labels: Any = None,
     num_importance_samples: int = 1,
     seed: Any = 0,
-    rows_at_once: int = ROWS_AT_ONCE,
+    rows_at_once: int | None = None,
 ) -> np.ndarray:
     r"""Scores examples: the higher, the less like the data that the flow was trained on.
 
@@ -47,7 +47,7 @@ def anomaly_scores(
         reference_labels: labels of the reference, for class-conditional flows.
         num_importance_samples: samples of the dequantization noise.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
-        rows_at_once: examples evaluated at once.
+        rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
     Returns:
         `[N]` float64.

@@ -10,7 +10,7 @@ import tensorflow_probability as tfp
 
 from tfp_realnvp.core.data_checks import check_labels
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.uses.likelihood import ROWS_AT_ONCE, log_prob
+from tfp_realnvp.uses.likelihood import log_prob
 
 
 def given(dist: Flow, labels: Any) -> tfp.distributions.Distribution:
@@ -107,7 +107,7 @@ def class_log_probs(
     *,
     num_importance_samples: int = 1,
     seed: int = 0,
-    rows_at_once: int = ROWS_AT_ONCE,
+    rows_at_once: int | None = None,
 ) -> np.ndarray:
     """Estimates `log p(y | class)` for every class.
 
@@ -119,7 +119,7 @@ def class_log_probs(
         data: `[N, *event]` images or vectors.
         num_importance_samples: samples of the dequantization noise.
         seed: seed of the noise.
-        rows_at_once: examples evaluated at once.
+        rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
     Returns:
         Nats `[N, num_classes]`.

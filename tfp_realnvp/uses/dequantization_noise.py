@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,13 @@ from tfp_realnvp.bijectors import Logit
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, Scope
 from tfp_realnvp.core.data_checks import check_data, labels_of_examples
-from tfp_realnvp.execution.graphs import traced
+from tfp_realnvp.execution.graphs import evaluate
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.uses.likelihood import ROWS_AT_ONCE, noise_seeds
+from tfp_realnvp.uses.likelihood import seed_of_noise
 
 
 def dequantization_noise(
-    dist: Flow, images: Any, labels: Any = None, *, seed: Any = 0, rows_at_once: int = ROWS_AT_ONCE
+    dist: Flow, images: Any, labels: Any = None, *, seed: Any = 0, rows_at_once: int | None = None
 ) -> np.ndarray:
     """Draws the noise `u` that a flow adds to images before their density is taken.
 
@@ -26,7 +27,7 @@ def dequantization_noise(
         images: `[N, H, W, C]` integers.
         labels: `[N]`, or one for all, for class-conditional flows.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
-        rows_at_once: examples evaluated at once.
+        rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
     Returns:
         `[N, H, W, C]` in `[0, 1]`, as fractions of a level: uniform for uniform dequantization,
@@ -37,18 +38,12 @@ def dequantization_noise(
     """
     if dist.levels is None:
         raise ValueError(f"Only integer images are dequantized; {dist.name} has vectors.")
-    arguments.whole("dequantization_noise", "rows_at_once", rows_at_once)
-    seeds = noise_seeds(seed)
     images = np.asarray(images)
     check_data(images, tuple(dist.event_shape), dist.levels, name=dist.name)
     labels = labels_of_examples(labels, dist.num_classes, len(images), name=dist.name)
-    draw = traced(dist, "noise", _noise)
-    parts = [np.zeros([0, *dist.event_shape], dist.dtype.as_numpy_dtype)]
-    for start in range(0, len(images), rows_at_once):
-        rows = slice(start, start + rows_at_once)
-        chunk_labels = None if labels is None else labels[rows]
-        parts.append(draw(images[rows], seeds(start), chunk_labels).numpy())
-    return np.concatenate(parts)
+    context = Context(labels=labels, seed=seed_of_noise(seed))
+    drawn = functools.partial(_noise, dist)
+    return evaluate(dist, "noise", drawn, images, context, rows_at_once=rows_at_once)
 
 
 def noise_histogram(
@@ -129,8 +124,6 @@ def dequantization_density(
     return level, np.where(inside, prior[level] / prior.sum() * np.exp(log_slope.numpy()), 0.0)
 
 
-def _noise(dist, images, seed, labels, *, kernels):
-    quantizer = dist.quantizer
-    y = tf.cast(images, dist.dtype)
-    context = Context(seed=seed, labels=labels, kernels=kernels)
-    return quantizer.noise_and_log_q(y, quantizer.base_noise(y, context), context)[0]
+def _noise(dist, rows, context):
+    y = tf.cast(rows, dist.dtype)
+    return dist.quantizer.noise_and_log_q(y, dist.quantizer.base_noise(y, context), context)[0]

@@ -16,7 +16,7 @@ from tfp_realnvp.core.context import stateless_seed
 from tfp_realnvp.core.data_checks import check_event_shape, check_finite
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.kernels.adam import Adam
-from tfp_realnvp.uses.likelihood import noise_seeds
+from tfp_realnvp.uses.likelihood import seed_of_noise
 
 LogProb = Callable[[tf.Tensor], tf.Tensor]
 
@@ -70,7 +70,7 @@ def fit_posterior(
     arguments.whole("fit_posterior", "steps", steps)
     arguments.whole("fit_posterior", "sample_size", sample_size)
     arguments.real("fit_posterior", "learning_rate", learning_rate, above=0)
-    seeds = noise_seeds(seed)
+    seed = seed_of_noise(seed)
     _log_density(target_log_prob, tf.zeros([2, *dist.event_shape], dist.dtype))
     optimizer = Adam(
         keras.optimizers.schedules.CosineDecay(learning_rate, steps), global_clipnorm=10.0
@@ -79,7 +79,8 @@ def fit_posterior(
     optimizer.build(variables)
 
     @tf.function(jit_compile=jit_compile)
-    def step(words):
+    def step(index):
+        words = tf.random.experimental.stateless_fold_in(seed, index, alg="philox")
         with tf.GradientTape() as tape:
             loss = tfp.vi.monte_carlo_variational_loss(
                 target_log_prob, dist, sample_size=sample_size, seed=words
@@ -90,7 +91,7 @@ def fit_posterior(
 
     losses = np.zeros(steps)
     for index in range(steps):
-        losses[index] = step(seeds(index))
+        losses[index] = step(tf.constant(index))
         if not np.isfinite(losses[index]):
             raise ValueError(
                 f"The loss of step {index} is {losses[index]}: the target must be finite wherever "

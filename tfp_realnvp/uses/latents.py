@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,18 +12,12 @@ import tensorflow as tf
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, stateless_seed
 from tfp_realnvp.core.data_checks import check_data, check_event_shape, labels_of_examples
-from tfp_realnvp.execution.chunks import map_chunks, rows_of_chunk
-from tfp_realnvp.execution.graphs import traced
+from tfp_realnvp.execution.graphs import evaluate, graph
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.kernels import Kernels
-
-ROWS_AT_ONCE = 256
 
 # Conditioners in the flow's own dtype and noise at the centre of its bin: with these, decoding
 # returns every pixel.
-_EXACT = Context(noise="centre", exact=True)
-# Calls, and signatures of a SavedModel, that compute with these.
-EXACT = frozenset({"encode", "decode"})
+EXACT = Context(noise="centre", exact=True)
 
 # Integers have no NaN: it would be black pixels.
 NOT_FINITE = (
@@ -31,7 +26,7 @@ NOT_FINITE = (
 
 
 def encode(
-    dist: Flow, data: Any, labels: Any = None, *, rows_at_once: int = ROWS_AT_ONCE
+    dist: Flow, data: Any, labels: Any = None, *, rows_at_once: int | None = None
 ) -> np.ndarray:
     """Maps data to latents, deterministically; `decode` gives every pixel back.
 
@@ -39,7 +34,7 @@ def encode(
         dist: a flow.
         data: `[N, *event]` integer images or vectors.
         labels: `[N]`, or one for all, for class-conditional flows.
-        rows_at_once: examples evaluated at once.
+        rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
     Returns:
         All latents, `[N, D]`, finest scale first.
@@ -56,11 +51,14 @@ def encode(
     """
     data = np.asarray(data)
     check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
-    return _in_chunks(dist, "encode", encode_graph, data, labels, rows_at_once)
+    labels = labels_of_examples(labels, dist.num_classes, len(data), name=dist.name)
+    encoded = functools.partial(encode_rows, dist)
+    context = EXACT.replace(labels=labels)
+    return evaluate(dist, "encode", encoded, data, context, rows_at_once=rows_at_once)
 
 
 def decode(
-    dist: Flow, latents: Any, labels: Any = None, *, rows_at_once: int = ROWS_AT_ONCE
+    dist: Flow, latents: Any, labels: Any = None, *, rows_at_once: int | None = None
 ) -> np.ndarray:
     """Maps latents to data.
 
@@ -68,7 +66,7 @@ def decode(
         dist: a flow.
         latents: `[N, D]`, finite.
         labels: `[N]`, or one for all, for class-conditional flows.
-        rows_at_once: examples evaluated at once.
+        rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
     Returns:
         Images `[N, H, W, C]`, uint8 (int32 above 256 levels), or vectors `[N, D]`.
@@ -77,7 +75,7 @@ def decode(
         ValueError: latents of another size, not finite, or so large that pixels are NaN; bad
             labels, or a number below 1.
     """
-    return _in_chunks(dist, "decode", decode_graph, _latents(dist, latents), labels, rows_at_once)
+    return _decoded(dist, "decode", _latents(dist, latents), labels, EXACT, rows_at_once)
 
 
 def sample(
@@ -112,7 +110,8 @@ def sample(
     """
     scales = temperatures(dist, temperature)
     z = draw(dist, "sample", num, seed) * scales
-    return _in_chunks(dist, "sample", sample_graph, z, labels, ROWS_AT_ONCE)
+    # What was drawn and not encoded: conditioners keep their own precision.
+    return _decoded(dist, "sample", z, labels, Context())
 
 
 def temperatures(dist: Flow, temperature: float | Sequence[float]) -> np.ndarray:
@@ -235,53 +234,26 @@ def resample_scales(
     return result.reshape(len(images), num, *result.shape[1:])
 
 
-def encode_graph(
-    dist: Flow, data: tf.Tensor, labels: tf.Tensor | None = None, *, kernels: Kernels
-) -> tf.Tensor:
-    """Encodes in a graph; see `encode`."""
-    context = _EXACT.replace(kernels=kernels)
-
-    def of_chunk(_, rows, chunk_labels):
-        return dist.encode_and_log_det(rows, context.replace(labels=chunk_labels))[0]
-
-    rows = rows_of_chunk(dist.event_shape)
-    return map_chunks(of_chunk, [data, labels], rows=rows, dtype=dist.dtype, kernels=kernels)
+def encode_rows(dist: Flow, rows: tf.Tensor, context: Context) -> tf.Tensor:
+    """Encodes rows in a graph; see `encode`."""
+    return dist.encode_and_log_det(rows, context)[0]
 
 
-def decode_graph(
-    dist: Flow,
-    latents: tf.Tensor,
-    labels: tf.Tensor | None = None,
-    *,
-    context: Context = _EXACT,
-    kernels: Kernels,
-) -> tf.Tensor:
-    """Decodes in a graph, which fails where pixels are NaN; see `decode`."""
-    context = context.replace(kernels=kernels)
-
-    def of_chunk(_, rows, chunk_labels):
-        own = context.replace(labels=chunk_labels)
-        return dist.bijector.forward_and_log_det(rows, own)[0]
-
-    rows = rows_of_chunk(dist.event_shape)
-    data = map_chunks(of_chunk, [latents, labels], rows=rows, dtype=dist.dtype, kernels=kernels)
+def decode_rows(dist: Flow, rows: tf.Tensor, context: Context) -> tf.Tensor:
+    """Decodes rows in a graph, which fails where pixels are NaN; see `decode`."""
+    data = dist.bijector.forward_and_log_det(rows, context)[0]
     if dist.levels is None:
         return data
     check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(data)), [NOT_FINITE])
     with tf.control_dependencies([check]):
-        return tf.cast(data, pixel_dtype(dist))
+        return tf.cast(data, data_dtype(dist))
 
 
-def sample_graph(
-    dist: Flow, latents: tf.Tensor, labels: tf.Tensor | None = None, *, kernels: Kernels
-) -> tf.Tensor:
-    """Decodes in a graph what was drawn and not encoded: conditioners keep their own precision."""
-    return decode_graph(dist, latents, labels, context=Context(), kernels=kernels)
-
-
-def pixel_dtype(dist: Flow) -> tf.DType:
-    """Returns the integer dtype that holds a flow's pixels."""
-    return tf.uint8 if (dist.levels or 0) <= 256 else tf.int32
+def data_dtype(dist: Flow) -> tf.DType:
+    """Returns the dtype of what a flow decodes: integers that hold pixels, or its own."""
+    if dist.levels is None:
+        return dist.dtype
+    return tf.uint8 if dist.levels <= 256 else tf.int32
 
 
 def draw(dist: Flow, owner: str, num: int, seed: Any) -> np.ndarray:
@@ -295,10 +267,8 @@ def draw(dist: Flow, owner: str, num: int, seed: Any) -> np.ndarray:
     """
     if arguments.whole(owner, "num", num, least=0) >= 2**31:
         raise ValueError(f"{owner} needs num to be below 2^31, got {num}.")
-    graph = traced(
-        dist, "latents", lambda dist, num, seed, **_: dist.distribution.sample(num, seed=seed)
-    )
-    return graph(tf.constant(num), stateless_seed(seed)).numpy()
+    latents = graph(dist, "latents", lambda num, seed: dist.distribution.sample(num, seed=seed))
+    return latents(tf.constant(num), stateless_seed(seed)).numpy()
 
 
 def _latents(dist: Flow, latents: Any) -> np.ndarray:
@@ -319,22 +289,26 @@ def _cast(dist: Flow, values: np.ndarray) -> np.ndarray:
         return values.astype(dist.dtype.as_numpy_dtype)
 
 
-def _in_chunks(dist: Flow, key: str, graph, values: np.ndarray, labels, rows: int) -> np.ndarray:
-    arguments.whole(key, "rows_at_once", rows)
-    labels = labels_of_examples(labels, dist.num_classes, len(values), name=dist.name)
-    if not len(values):
-        # oneDNN's convolutions refuse an empty batch: take the shape and dtype of one row.
-        row = np.zeros([1, *values.shape[1:]], values.dtype)
-        return _in_chunks(dist, key, graph, row, None if labels is None else [0], rows)[:0]
-    function = traced(dist, key, graph, exact=key in EXACT)
-
-    def mapped(start: int) -> np.ndarray:
-        chunk_labels = None if labels is None else labels[start : start + rows]
-        try:
-            return function(values[start : start + rows], chunk_labels).numpy()
-        except tf.errors.InvalidArgumentError as error:
-            if NOT_FINITE not in str(error):
-                raise
-            raise ValueError(NOT_FINITE) from error
-
-    return np.concatenate([mapped(start) for start in range(0, len(values), rows)])
+def _decoded(
+    dist: Flow,
+    what: str,
+    latents: np.ndarray,
+    labels: Any,
+    context: Context,
+    rows_at_once: int | None = None,
+) -> np.ndarray:
+    labels = labels_of_examples(labels, dist.num_classes, len(latents), name=dist.name)
+    try:
+        return evaluate(
+            dist,
+            what,
+            functools.partial(decode_rows, dist),
+            latents,
+            context.replace(labels=labels),
+            dtype=data_dtype(dist),
+            rows_at_once=rows_at_once,
+        )
+    except tf.errors.InvalidArgumentError as error:
+        if NOT_FINITE not in str(error):
+            raise
+        raise ValueError(NOT_FINITE) from error

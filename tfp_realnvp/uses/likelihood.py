@@ -13,12 +13,8 @@ import tensorflow as tf
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, stateless_seed
 from tfp_realnvp.core.data_checks import check_data, labels_of_examples
-from tfp_realnvp.execution.chunks import map_chunks, rows_of_chunk
-from tfp_realnvp.execution.graphs import traced
+from tfp_realnvp.execution.graphs import evaluate
 from tfp_realnvp.flow import Flow
-
-# Examples evaluated at once; bounds memory.
-ROWS_AT_ONCE = 256
 
 
 def log_prob(
@@ -28,7 +24,7 @@ def log_prob(
     *,
     num_importance_samples: int = 1,
     seed: Any = 0,
-    rows_at_once: int = ROWS_AT_ONCE,
+    rows_at_once: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     r"""Estimates log-probabilities in nats, chunk by chunk.
@@ -43,7 +39,7 @@ def log_prob(
         labels: `[N]` for class-conditional flows.
         num_importance_samples: k.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
-        rows_at_once: examples evaluated at once.
+        rows_at_once: the most examples that are worked on at a time; None for what is fast.
         progress: called with the number of examples after each evaluation of a chunk, k times for
             each chunk if the data are images.
 
@@ -56,14 +52,9 @@ def log_prob(
     _check_samples(num_importance_samples)
     if dist.levels is None:
         num_importance_samples = 1
-    results = []
-    chunks = _noise_draws(
-        dist, data, labels, num_importance_samples, seed, rows_at_once, progress=progress
-    )
-    for draws in chunks:
-        # One sample of the noise at a time: memory does not grow with k.
-        results.append(functools.reduce(np.logaddexp, draws) - math.log(num_importance_samples))
-    return np.concatenate(results) if results else np.zeros([0], dist.dtype.as_numpy_dtype)
+    # One draw of the noise at a time: memory does not grow with k.
+    draws = _draws(dist, data, labels, num_importance_samples, seed, rows_at_once, progress)
+    return functools.reduce(np.logaddexp, draws) - math.log(num_importance_samples)
 
 
 def bits_per_dim(
@@ -73,7 +64,7 @@ def bits_per_dim(
     num_importance_samples: int = 8,
     seed: Any = 0,
     *,
-    rows_at_once: int = ROWS_AT_ONCE,
+    rows_at_once: int | None = None,
 ) -> np.ndarray:
     """Returns `-log2 P(image) / D` per image, by importance sampling; see `log_prob`.
 
@@ -83,7 +74,7 @@ def bits_per_dim(
         labels: `[N]` for class-conditional flows.
         num_importance_samples: samples of the dequantization noise.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
-        rows_at_once: examples evaluated at once.
+        rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
     Returns:
         `[N]` float32, bits per dimension.
@@ -116,7 +107,7 @@ def importance_curve(
     *,
     num_importance_samples: int = 64,
     seed: Any = 0,
-    rows_at_once: int = ROWS_AT_ONCE,
+    rows_at_once: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     r"""Returns the importance-weighted likelihood as a curve over the number of samples.
 
@@ -131,7 +122,7 @@ def importance_curve(
         labels: `[N]` for class-conditional flows.
         num_importance_samples: K, a power of two.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
-        rows_at_once: examples evaluated at once.
+        rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
     Returns:
         The numbers of samples `1, 2, 4, ..., K` as int `[M]`, and bits per dimension `[M, N]`,
@@ -153,14 +144,11 @@ def importance_curve(
     if total & (total - 1):
         raise ValueError(f"num_importance_samples must be a power of two, got {total}.")
     _require_images(dist)
+    samples = np.stack(list(_draws(dist, images, labels, total, seed, rows_at_once)), 0)
     counts = 2 ** np.arange(total.bit_length())
-    chunks = [np.zeros([len(counts), 0])]
-    for draws in _noise_draws(dist, images, labels, total, seed, rows_at_once):
-        samples = np.stack(list(draws)).astype(np.float64)
-        groups = [samples.reshape(total // k, k, -1) for k in counts]
-        nats = [(np.logaddexp.reduce(g, axis=1) - math.log(g.shape[1])).mean(0) for g in groups]
-        chunks.append(np.stack(nats))
-    return counts, (-np.concatenate(chunks, 1) / nats_per_unit(dist)).astype(np.float32)
+    groups = [samples.astype(np.float64).reshape(total // k, k, -1) for k in counts]
+    nats = [(np.logaddexp.reduce(g, axis=1) - math.log(g.shape[1])).mean(0) for g in groups]
+    return counts, (-np.stack(nats) / nats_per_unit(dist)).astype(np.float32)
 
 
 def nats_per_unit(dist: Flow) -> float:
@@ -174,82 +162,43 @@ def _check_samples(count: Any) -> int:
     return arguments.whole("A likelihood", "num_importance_samples", count)
 
 
-def noise_seeds(seed: Any) -> Callable[[int], tf.Tensor]:
-    """Returns the stateless seed of each draw of noise, which is counted in its second number.
-
-    Args:
-        seed: an int s, for the draws `(s, 0)`, `(s, 1)` and so on, or the seed of the first draw.
-
-    Raises:
-        ValueError: something else.
-    """
-    given = stateless_seed(seed)
-    if given is None:
-        raise ValueError("Draws of noise are counted from a seed, an int or two, got None.")
-    words = given.numpy().astype(np.int64)
-    first = words if np.ndim(seed) else words[::-1]
-    return lambda index: tf.constant((first + np.array([0, index])).astype(np.int32))
-
-
 def _require_images(dist: Flow) -> None:
     if dist.levels is None:
         raise ValueError(f"Bits per dimension are of integer images; {dist.name} has vectors.")
 
 
-def _noise_draws(
+def _draws(
     dist: Flow,
     data: Any,
     labels: Any,
     count: int,
     seed: Any,
-    rows_at_once: int,
-    *,
+    rows_at_once: int | None,
     progress: Callable[[int], None] | None = None,
-) -> Iterator[Iterator[np.ndarray]]:
-    """Yields for each chunk of the data its log-probabilities under `count` draws of the noise."""
+) -> Iterator[np.ndarray]:
+    """Yields the log-probabilities `[N]` under `count` draws of the noise."""
     data = np.asarray(data)
     check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
     labels = labels_of_examples(labels, dist.num_classes, len(data), name=dist.name)
-    evaluate = traced(dist, "log_prob", _log_prob)
-    chunk = arguments.whole("A likelihood", "rows_at_once", rows_at_once)
-    seeds = noise_seeds(seed)
-
-    def draws(start: int) -> Iterator[np.ndarray]:
-        rows = tf.convert_to_tensor(data[start : start + chunk])
-        chunk_labels = None if labels is None else labels[start : start + chunk]
-
-        def draw(k: int) -> np.ndarray:
-            result = evaluate(rows, seeds(start * count + k), chunk_labels).numpy()
-            if progress is not None:
-                progress(len(result))
-            return result
-
-        return map(draw, range(count))
-
-    return (draws(start) for start in range(0, len(data), chunk))
+    context = Context(labels=labels, seed=seed_of_noise(seed))
+    for draw in range(count):
+        yield evaluate(
+            dist,
+            "log_prob",
+            dist.log_prob_in,
+            data,
+            context.replace(draw=draw),
+            rows_at_once=rows_at_once,
+            progress=progress,
+        )
 
 
-def log_prob_graph(
-    dist: Flow, data: tf.Tensor, context: Context, labels: tf.Tensor | None = None
-) -> tf.Tensor:
-    """Returns `dist.log_prob_in` of data with labels in a graph, images in chunks.
+def seed_of_noise(seed: Any) -> tf.Tensor:
+    """Returns the stateless seed of draws of noise.
 
-    The value is the same where the noise is each example's own; fresh noise needs a seed, which is
-    the first chunk's, and the others' are made of it.
+    Raises:
+        ValueError: there is none.
     """
-
-    def of_chunk(index, rows, chunk_labels):
-        own = context.replace(labels=chunk_labels)
-        if context.noise == "fresh":
-            seed = tf.random.experimental.stateless_fold_in(context.seed, index, alg="philox")
-            own = own.replace(seed=tf.where(index == 0, context.seed, seed))
-        return dist.log_prob_in(rows, own)
-
-    rows = rows_of_chunk(dist.event_shape)
-    return map_chunks(
-        of_chunk, [data, labels], rows=rows, dtype=dist.dtype, kernels=context.kernels
-    )
-
-
-def _log_prob(dist, rows, seed, labels, *, kernels):
-    return log_prob_graph(dist, rows, Context(seed=seed, kernels=kernels), labels)
+    if seed is None:
+        raise ValueError("Draws of noise are made from a seed, an int or two, got None.")
+    return stateless_seed(seed)

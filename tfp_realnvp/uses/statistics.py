@@ -12,6 +12,7 @@ from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.core.data_checks import check_data, labels_of_examples
 from tfp_realnvp.core.moments import MomentsOfData
+from tfp_realnvp.execution.rows import in_turn
 from tfp_realnvp.flow import Flow
 
 
@@ -49,12 +50,13 @@ def reestimate_statistics(
         raise ValueError("Statistics are those of at least one example, got none.")
     if not dist.bijector.running_moments:
         return
-    steps = []
-    for start in range(0, len(data), rows_at_once):
-        rows = slice(start, start + rows_at_once)
-        context = Context(noise="per_example", labels=None if labels is None else labels[rows])
-        steps.append(Step(dist.bijector, tf.cast(data[rows], dist.dtype), context))
-    _settle(steps)
+    context = Context(noise="per_example", labels=labels)
+    _settle(
+        [
+            Step(dist.bijector, tf.cast(rows, dist.dtype), own)
+            for rows, own in in_turn(data, context, rows_at_once)
+        ]
+    )
 
 
 def _settle(steps: list[Step]) -> list[Result]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any, TextIO
 
 import keras
 
-from tfp_realnvp.core.status_line import StatusLine, clock
+from tfp_realnvp.core.status_line import StatusLine, speed_from
 
 
 class WallClock(keras.callbacks.Callback):
@@ -61,29 +62,21 @@ class Progress(keras.callbacks.Callback):
         self.steps, self.steps_per_epoch = steps, steps_per_epoch
         self.batch_size, self.validation_examples = batch_size, validation_examples
         self._line = StatusLine(stream, seconds=seconds)
-        self._begun: tuple[float, int] | None = None
+        self._speed: Callable[[int], str] | None = None
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Says on a terminal why nothing moves yet."""
         if self._line.terminal:
             self._line.show("tracing the graph of a step ...")
 
-    def on_train_batch_begin(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Starts the clock after the first step, which traces the graph."""
-        if self._begun is None and batch > 0:
-            self._begun = (time.monotonic(), self._step)
-
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        """Shows where the run is, if it is time."""
-        if self._begun is None or not self._line.due():
-            return
-        since, first = self._begun
-        step = self._step
-        rate = (step - first) / max(time.monotonic() - since, 1e-9)
-        self._line.show(
-            f"epoch {self._epoch}  step {step:,} of {self.steps:,}  {_figures(logs)}  "
-            f"{rate * self.batch_size:,.0f} examples/s  {clock((self.steps - step) / rate)} to go"
-        )
+        """Shows where the run is, if it is time; the first step, which traces, starts the clock."""
+        size = self.batch_size
+        if self._speed is None:
+            self._speed = speed_from(self._step * size, self.steps * size, " examples")
+        elif self._line.due():
+            text = f"epoch {self._epoch}  step {self._step:,} of {self.steps:,}  {_figures(logs)}"
+            self._line.show(f"{text}  {self._speed(self._step * size)}")
 
     def on_test_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Shows where a validation is, if it is time."""

@@ -2,13 +2,15 @@
 
 import io
 import re
+import subprocess
 import sys
 
 import numpy as np
 
 import tfp_realnvp as nvp
 from tfp_realnvp import callbacks, datasets
-from tfp_realnvp.core.status_line import Countdown, clock
+from tfp_realnvp.core import status_line
+from tfp_realnvp.core.status_line import Countdown, StatusLine, speed_from
 from tfp_realnvp.training.evaluation import evaluate
 from tfp_realnvp.uses import likelihood
 
@@ -27,7 +29,7 @@ def test_a_log_gets_a_line_every_so_often():
     assert first == "testing  10 of 40 images"
     assert len(rest) == 2  # none when all is done
     for line, done in zip(rest, (20, 30), strict=True):
-        assert re.fullmatch(rf"testing  {done} of 40 images  [\d,]+/s  0:00 to go", line)
+        assert re.fullmatch(rf"testing  {done} of 40 images  [\d.]+[kM]?/s  00:00 to go", line)
 
 
 def test_a_log_is_not_filled_within_the_time():
@@ -73,11 +75,12 @@ def fit(stream):
 def test_a_run_s_log():
     log = io.StringIO()
     fit(log)
+    assert not set(log.getvalue()) & {"\r", "\x1b"}
     lines = log.getvalue().splitlines()
     steps = [line for line in lines if " to go" in line]
     figures = r"bits_per_dim [\d.]+"
     assert re.fullmatch(
-        rf"epoch 1  step 2 of 4  {figures}  [\d,]+ examples/s  \d:\d\d to go", steps[0]
+        rf"epoch 1  step 2 of 4  {figures}  [\d.]+[kM]? examples/s  \d\d:\d\d to go", steps[0]
     )
     ends = [line for line in lines if "val_bits_per_dim" in line]
     assert [line[:7] for line in ends] == ["epoch 1", "epoch 2"]
@@ -116,5 +119,32 @@ def test_the_output_stays_free_for_the_result(capsys, monkeypatch):
     assert capsys.readouterr().out == ""
 
 
-def test_clock():
-    assert [clock(s) for s in (0, 59.6, 3723)] == ["0:00", "1:00", "1:02:03"]
+def test_a_line_is_cut_to_the_terminal_s_width(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    terminal, log = Terminal(), io.StringIO()
+    StatusLine(terminal).show("x" * 100)
+    assert terminal.getvalue() == "\r\x1b[K" + "x" * 29
+    StatusLine(log).show("x" * 100)
+    assert log.getvalue() == "x" * 100 + "\n"
+
+
+def test_the_time_to_go_is_of_all_that_is_left_at_the_speed_since_the_clock_started(monkeypatch):
+    seconds = 500.0  # a resumed run, whose first step took long
+    monkeypatch.setattr(status_line.time, "monotonic", lambda: seconds)
+    speed = speed_from(600, 6000, " examples")
+    assert speed(600) == "? examples/s  ? to go"  # no time has passed
+    seconds += 2.0
+    assert speed(700) == "50.0 examples/s  01:46 to go"
+    seconds += 98.0  # with a validation
+    assert speed(800) == "2.00 examples/s  43:20 to go"
+    assert speed(700) == "1.00 examples/s  1:28:20 to go"
+    assert speed(3000) == "24.0 examples/s  02:05 to go"
+    assert speed_from(0, 10**6)(0) == "?/s  ? to go"
+
+
+def test_only_what_shows_progress_imports_tqdm():
+    script = (
+        "import sys, tfp_realnvp as nvp; nvp.FlowModel, nvp.flows; print('tqdm' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "False\n", done.stderr
