@@ -124,11 +124,10 @@ def with_statistics(bijector: FlowBijector) -> FlowBijector:
 
     def build_and_set(*args):
         latent = build(*args)
-        for layer in bijector.keras_layers:
-            for running in getattr(layer, "moments", ()):
-                size = running.mean.shape[0]
-                running.mean.assign(np.linspace(-1, 1, size))
-                running.variance.assign(np.linspace(0.5, 2, size))
+        for running in bijector.running_moments:
+            size = running.mean.shape[0]
+            running.mean.assign(np.linspace(-1, 1, size))
+            running.variance.assign(np.linspace(0.5, 2, size))
         return latent
 
     bijector.build = build_and_set

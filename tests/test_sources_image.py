@@ -108,7 +108,7 @@ def test_notes_the_invertible_convolution_keeps_the_signs_of_the_diagonal():
     mix = InvertibleConv(ndims=1)
     mix.build((6,), scope)
     # The product of the factors is what was factorized, which exp(log|diag U|) alone is not.
-    np.testing.assert_allclose(mix.weight, rotation, atol=1e-12)
+    np.testing.assert_allclose(mix.matrix, rotation, atol=1e-12)
     assert (np.asarray(mix._factors.signs) < 0).any()
 
 

@@ -14,7 +14,7 @@ import tensorflow_probability as tfp
 from tfp_realnvp.bijectors.base import trained_by_keras
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.dequantization import Dequantization
-from tfp_realnvp.bijectors.factor_out import end_flat, latent_sizes
+from tfp_realnvp.bijectors.factor_out import end_flat
 from tfp_realnvp.bijectors.recomputation import check_recomputation
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, Scope, stateless_seed
@@ -167,7 +167,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
     @property
     def latent_sizes(self) -> list[int]:
         """Sizes of the parts of a latent vector scale by scale, finest first."""
-        return latent_sizes(self.bijector)
+        return self.bijector.latent_sizes
 
     def initialize(self, data: Any, labels: Any = None) -> None:
         """Sets what depends on data: standardization, ActNorm.

@@ -5,6 +5,7 @@ from tfp_realnvp.bijectors.autoregressive import Autoregressive
 from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.bijectors.batch_norm import BatchNorm
 from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.container import Container, Step
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import FactorOut
@@ -43,6 +44,7 @@ __all__ = [
     "Channels",
     "Checkerboard",
     "Composition",
+    "Container",
     "Context",
     "Coupling",
     "Dequantization",
@@ -64,6 +66,7 @@ __all__ = [
     "Scope",
     "Squeeze",
     "Standardize",
+    "Step",
     "TanhAffine",
     "Transformer",
     "Unsqueeze",

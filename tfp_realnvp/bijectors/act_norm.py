@@ -7,12 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp.bijectors.affine_from_data import AffineFromData, ShiftAndLogScale
+from tfp_realnvp.bijectors.affine_from_data import AffineFromData
 from tfp_realnvp.core import arguments
-
-
-class _ChannelAffine(ShiftAndLogScale):
-    shift_name, trained = "bias", True
 
 
 class ActNorm(AffineFromData):
@@ -43,7 +39,7 @@ class ActNorm(AffineFromData):
         [[1.0]]
     """
 
-    layer = _ChannelAffine
+    shift_name, trained = "bias", True
 
     def __init__(self, *, ndims: int = 3, name: str | None = None):
         super().__init__(data_ndims=arguments.whole("ActNorm", "ndims", ndims), name=name)
@@ -52,12 +48,10 @@ class ActNorm(AffineFromData):
         return -mean, -log_std
 
     def _inverse_and_log_det(self, y, context):
-        bias, log_scale = self._held.shift.value, self._held.log_scale.value
-        return (y + bias) * tf.exp(log_scale), self._log_det(y, log_scale)
+        return (y + self.shift) * tf.exp(self.log_scale), self._log_det(y, self.log_scale)
 
     def _forward_and_log_det(self, x, context):
-        bias, log_scale = self._held.shift.value, self._held.log_scale.value
-        return x * tf.exp(-log_scale) - bias, self._log_det(x, -log_scale)
+        return x * tf.exp(-self.log_scale) - self.shift, self._log_det(x, -self.log_scale)
 
     def _log_det(self, value: tf.Tensor, log_scale: tf.Tensor) -> tf.Tensor:
         pixels = math.prod(value.shape[1:-1])

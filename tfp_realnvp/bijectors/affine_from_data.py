@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import abc
-from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -24,15 +22,16 @@ class AffineFromData(FlowBijector):
     it keeps 1.
     """
 
-    #: The class of what holds the variables.
-    layer: type[ShiftAndLogScale]
-
-    _held: ShiftAndLogScale
+    #: Name of the weight that shifts.
+    shift_name: str
+    #: Whether shift and scale are trained on from where data set them.
+    trained: bool
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        self._held = self.layer(dtype=scope.dtype, name=scope.path.replace("/", "."))
-        self._held.build((None, *event_shape))
-        self._track(self._held)
+        shape, trained = event_shape[-1:], self.trained
+        self.shift = self.weight(self.shift_name, shape, trainable=trained)
+        self.log_scale = self.weight("log_scale", shape, trainable=trained)
+        self.initialized = self.weight("initialized", (), dtype="int32", trainable=False)
 
     @abc.abstractmethod
     def _shift_and_log_scale_of(
@@ -46,7 +45,7 @@ class AffineFromData(FlowBijector):
         if self._built_for is None:
             return True
         with tf.init_scope():
-            return not bool(np.asarray(self._held.initialized))
+            return not bool(self.initialized.numpy())
 
     def _initialize(self, y: tf.Tensor, context: Context) -> None:
         values = y.numpy()
@@ -59,33 +58,6 @@ class AffineFromData(FlowBijector):
                 f"{bad} NaN or infinite values."
             )
         shift, log_scale = self._shift_and_log_scale_of(*mean_and_log_std(values))
-        self._held.shift.assign(shift)
-        self._held.log_scale.assign(log_scale)
-        self._held.initialized.assign(1)
-
-
-class ShiftAndLogScale(keras.layers.Layer):
-    """Holds shift, log-scale and whether they are set, so that Keras trains and saves them.
-
-    Files know it by the name of its class: each bijector's is its own.
-    """
-
-    #: Name of the variable of the shift.
-    shift_name: str
-    #: Whether shift and scale are trained on from where data set them.
-    trained: bool
-
-    def build(self, input_shape: Any) -> None:
-        """Creates the variables, one element for each of the last axis."""
-
-        def hold(name: str) -> keras.Variable:
-            return self.add_weight(
-                shape=input_shape[-1:], initializer="zeros", trainable=self.trained, name=name
-            )
-
-        self.shift = hold(self.shift_name)
-        self.log_scale = hold("log_scale")
-        self.initialized = self.add_weight(
-            shape=(), initializer="zeros", trainable=False, name="initialized", dtype="int32"
-        )
-        self.built = True
+        self.shift.assign(shift)
+        self.log_scale.assign(log_scale)
+        self.initialized.assign(1)

@@ -7,17 +7,20 @@ twice per likelihood. `FlowBijector` asks for the two fused methods; `bridge` de
 from __future__ import annotations
 
 import abc
+import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.bridge import Bridge, Shape
+from tfp_realnvp.bijectors.weights import Weights, weights_of
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, Scope, described, serializable
 from tfp_realnvp.core.data_checks import asserted_labels, check_labels, labels_of_rows
+from tfp_realnvp.core.moments import RunningMoments
 
 
 class FlowBijector(Bridge):
@@ -29,8 +32,9 @@ class FlowBijector(Bridge):
     shapes). Forward is latent to data, inverse is data to latent.
 
     A bijector is built for one event shape: by the flow that holds it, by `build`, or at its first
-    use. Its own Keras layers go through `_track`, so that both Keras and `tf.Module` see the very
-    same variables.
+    use. `_build` makes its weights by `self.log_scale = self.weight("log_scale", (C,))`, and hands
+    its networks to `_track`, so that both Keras and `tf.Module` see the very same variables. One
+    that holds others is a `Container`.
 
     Two bijectors are equal when they are of one class, configuration and place, and share their
     variables: a bijector and its `copy`. TFP's cache and `tf.function` rely on it.
@@ -66,7 +70,7 @@ class FlowBijector(Bridge):
         """Maps data `[N, *event]` to latents, with log|det dx/dy| `[N]`."""
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        """Creates variables for events of `event_shape`; checks that the shape fits."""
+        """Creates weights for events of `event_shape`; checks that the shape fits."""
 
     def _latent_shape(self, data_shape: Shape) -> Shape:
         return data_shape
@@ -114,6 +118,8 @@ class FlowBijector(Bridge):
             self._scope = scope or self._scope
             with tf.init_scope():
                 self._build(event_shape, self._scope)
+            # `tf.Module` does not look into Keras 3 layers; it does find a list of `tf.Variable`.
+            self._own_variables = [v.value for own in self._own_layers for v in own.variables]
             self._built_for = event_shape
         elif self._built_for != event_shape:
             raise ValueError(
@@ -172,18 +178,23 @@ class FlowBijector(Bridge):
         return self._built_for
 
     @property
+    def members(self) -> Sequence[FlowBijector]:
+        """The bijectors inside this one, see `Container`."""
+        return ()
+
+    @property
     def is_surjective(self) -> bool:
         """Whether forward is many to one, as quantization is.
 
         What such a bijector hands back never enters the cache: the inverse of a quantized value
         is not the value before.
         """
-        return False
+        return any(member.is_surjective for member in self.members)
 
     @property
     def needs_data(self) -> bool:
         """Whether this bijector or a member waits for `initialize` to set it from data."""
-        return False
+        return any(member.needs_data for member in self.members)
 
     def initialize(self, data: Any, labels: Any = None) -> None:
         """Sets what depends on data (standardization, for one) from a batch; eager only.
@@ -207,27 +218,70 @@ class FlowBijector(Bridge):
     @property
     def sees_labels(self) -> bool:
         """Whether the labels of a class-conditional flow reach this bijector or a member."""
-        members = (b for b in self.submodules if isinstance(b, FlowBijector))
         return any(getattr(layer, "num_classes", None) for layer in self._own_layers) or any(
-            member.sees_labels for member in members
+            member.sees_labels for member in self.members
         )
 
     @property
+    def running_moments(self) -> list[RunningMoments]:
+        """What batch normalization follows in this bijector's networks, and then in its members."""
+        own = [m for layer in self._own_layers for m in getattr(layer, "running_moments", ())]
+        return own + [moments for member in self.members for moments in member.running_moments]
+
+    @property
+    def latent_sizes(self) -> list[int]:
+        """Sizes of the parts of the latents scale by scale, finest first.
+
+        What the last member does not give has left before it.
+        """
+        coarser = self.members[-1].latent_sizes if self.members else []
+        leaving = math.prod(self._latent_shape(self.event_shape)) - sum(coarser)
+        return [leaving, *coarser] if leaving else coarser
+
+    @property
     def keras_layers(self) -> tuple[keras.layers.Layer, ...]:
-        """The Keras layers of this bijector and of those it holds, each once, in order."""
-        members = (self, *self.submodules)
-        found = [layer for b in members if isinstance(b, FlowBijector) for layer in b._own_layers]
-        return tuple(dict.fromkeys(found))
+        """The Keras layers of this bijector and of those in it, each once, in files' order."""
+        return tuple(dict.fromkeys(layer for b in self._all_within() for layer in b._own_layers))
 
     # What is shared by all of them.
 
-    def _track(self, layer: keras.layers.Layer) -> None:
-        """Makes the variables of a built Keras layer this bijector's own.
+    def weight(
+        self,
+        name: str,
+        shape: Shape,
+        initializer: Any = "zeros",
+        *,
+        unit: float = 1.0,
+        **options: Any,
+    ) -> keras.Variable:
+        """Makes a weight, in `_build`; its initial value is a function of (seed, path, name).
 
-        `tf.Module` does not look into Keras 3 layers; it does find a list of `tf.Variable`.
+        Keras trains and saves it with the flow, in the order in which weights are made. TensorFlow
+        takes it as the `tf.Variable` that is its `value`.
+
+        Args:
+            name: name of the weight within the bijector.
+            shape: its shape.
+            initializer: a Keras initializer or its name.
+            unit: what is 1 in files.
+            **options: see `keras.layers.Layer.add_weight`; the dtype is the flow's.
         """
+        return self._held_weights().add(name, shape, initializer, unit=unit, **options)
+
+    def _held_weights(self) -> Weights:
+        for layer in self._own_layers:
+            if isinstance(layer, Weights):
+                return layer
+        self._track(weights_of(type(self), self._scope))
+        return self._own_layers[-1]
+
+    def _track(self, layer: keras.layers.Layer) -> None:
+        """Makes the variables of a Keras layer this bijector's own, in `_build`."""
         self._own_layers.append(layer)
-        self._own_variables = [v.value for own in self._own_layers for v in own.variables]
+
+    def _all_within(self) -> list[FlowBijector]:
+        """Returns this bijector and all that it holds, however deep, in the order of files."""
+        return [b for b in (self, *self.submodules) if isinstance(b, FlowBijector)]
 
     def _evaluate(self, method, value, context, *, latent):
         context = context or Context()

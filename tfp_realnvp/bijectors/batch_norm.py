@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Scope
-from tfp_realnvp.core.moments import RunningMoments
+from tfp_realnvp.core.moments import RunningMoments, batch_moments
 
 
 class BatchNorm(FlowBijector):
@@ -58,26 +57,28 @@ class BatchNorm(FlowBijector):
         super().__init__(data_ndims=arguments.whole("BatchNorm", "ndims", ndims), name=name)
         self.momentum = arguments.real("BatchNorm", "momentum", momentum, least=0, below=1)
         self.epsilon = arguments.real("BatchNorm", "epsilon", epsilon, least=0)
-        self._statistics: _Statistics
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        self._statistics = _Statistics(
-            self.momentum, dtype=scope.dtype, name=scope.path.replace("/", ".")
-        )
-        self._statistics.build((None, *event_shape))
-        self._track(self._statistics)
+        kept: dict[str, Any] = {"trainable": False, "aggregation": "mean"}
+        mean = self.weight("mean", event_shape[-1:], **kept)
+        variance = self.weight("variance", event_shape[-1:], "ones", **kept)
+        self.running = RunningMoments(mean, variance, momentum=self.momentum)
+
+    @property
+    def running_moments(self) -> list[RunningMoments]:
+        """Those on the path."""
+        return [self.running]
 
     def _inverse_and_log_det(self, y, context):
-        running = self._statistics.running
         if context.training:
-            mean, variance = running.update(*running.of_batch(y, is_empty=context.is_empty))
+            mean, variance = self.running.update(*batch_moments(y, is_empty=context.is_empty))
         else:
-            mean, variance = running.of_running(y)
+            mean, variance = self.running.read(y)
         x = (y - mean) * tf.math.rsqrt(variance + self.epsilon)
         return x, -self._log_det(y, variance)
 
     def _forward_and_log_det(self, x, context):
-        mean, variance = self._statistics.running.of_running(x)
+        mean, variance = self.running.read(x)
         y = x * tf.sqrt(variance + self.epsilon) + mean
         return y, self._log_det(x, variance)
 
@@ -93,27 +94,3 @@ class BatchNorm(FlowBijector):
             "epsilon": self.epsilon,
             "ndims": self.inverse_min_event_ndims,
         }
-
-
-class _Statistics(keras.layers.Layer):
-    """Holds the running statistics, so that Keras saves them."""
-
-    def __init__(self, momentum: float, **kwargs: Any):
-        super().__init__(**kwargs)
-        self.momentum = momentum
-
-    def build(self, input_shape: Any) -> None:
-        def hold(name, initializer):
-            return self.add_weight(
-                shape=input_shape[-1:],
-                initializer=initializer,
-                trainable=False,
-                name=name,
-                aggregation="mean",
-            )
-
-        self.running = RunningMoments(
-            hold("mean", "zeros"), hold("variance", "ones"), momentum=self.momentum
-        )
-        self.moments = (self.running,)
-        self.built = True

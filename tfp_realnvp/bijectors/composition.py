@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import collections
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
 import tensorflow_probability as tfp
 
-from tfp_realnvp.bijectors.base import FlowBijector, Shape, snake_case
+from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.bijectors.container import Container, Step
 from tfp_realnvp.bijectors.foreign import as_members
 from tfp_realnvp.bijectors.recomputation import inverse_recomputing, is_recomputable
 from tfp_realnvp.core.context import Scope
 
 
-class Composition(FlowBijector):
+class Composition(Container):
     """Bijectors in a row, listed from data to latent.
 
     Like `tfb.Chain` (in the same order), but the walk uses the members' fused value and log-det,
@@ -61,21 +62,9 @@ class Composition(FlowBijector):
     recomputable = False
 
     @property
-    def is_surjective(self) -> bool:
-        """Whether any member is."""
-        return any(bijector.is_surjective for bijector in self.bijectors)
-
-    def named_members(self) -> Iterator[tuple[str, FlowBijector]]:
-        """Yields `("coupling_0", bijector)` and so on, each kind counted by itself.
-
-        A member's name, and with it its initial values, is thereby not changed by members of
-        other kinds coming or going.
-        """
-        counts: collections.Counter[str] = collections.Counter()
-        for bijector in self.bijectors:
-            kind = snake_case(type(bijector).__name__)
-            yield f"{kind}_{counts[kind]}", bijector
-            counts[kind] += 1
+    def members(self) -> Sequence[FlowBijector]:
+        """The bijectors, from data to latent."""
+        return self.bijectors
 
     def __eq__(self, other: object) -> bool:
         # Equal are compositions of the same members, such as `Flow.continuous` each time.
@@ -93,19 +82,6 @@ class Composition(FlowBijector):
         self._scope, self._built_for = built._scope, event_shape
         return self
 
-    @property
-    def needs_data(self) -> bool:
-        """See `FlowBijector.needs_data`."""
-        return any(bijector.needs_data for bijector in self.bijectors)
-
-    def _initialize(self, y, context):
-        for bijector in self.bijectors:
-            if bijector.needs_data:
-                bijector._initialize(y, context)
-            if not self.needs_data:
-                return
-            y = bijector._inverse_and_log_det(y, context)[0]
-
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         for name, bijector in self.named_members():
             event_shape = bijector.build(event_shape, scope.child(name))
@@ -120,32 +96,26 @@ class Composition(FlowBijector):
             latent_shape = bijector._data_shape(latent_shape)
         return latent_shape
 
+    def _walk(self, value, context, *, forward):
+        total = None
+        for member in reversed(self.bijectors) if forward else self.bijectors:
+            value, log_det = yield Step(member, value, context, forward)
+            total = log_det if total is None else total + log_det
+        return value, total
+
     def _inverse_and_log_det(self, y, context):
-        total = None
-        for run in self._runs():
-            if self._scope.recompute and is_recomputable(run[0]):
-                y, log_det = inverse_recomputing(run, y, context)
-            else:
-                y, log_det = run[0]._inverse_and_log_det(y, context)
-            total = log_det if total is None else total + log_det
-        return y, total
-
-    def _runs(self) -> list[list[Any]]:
-        """Returns the members one by one, but runs of those to recompute together."""
         if not self._scope.recompute:
-            return [[bijector] for bijector in self.bijectors]
-        runs: list[list[Any]] = []
+            return super()._inverse_and_log_det(y, context)
+        total = tf.zeros(tf.shape(y)[:1], y.dtype)
         for recomputable, group in itertools.groupby(self.bijectors, is_recomputable):
-            members = list(group)
-            runs.extend([members] if recomputable else [[bijector] for bijector in members])
-        return runs
-
-    def _forward_and_log_det(self, x, context):
-        total = None
-        for bijector in reversed(self.bijectors):
-            x, log_det = bijector._forward_and_log_det(x, context)
-            total = log_det if total is None else total + log_det
-        return x, total
+            if recomputable:
+                y, log_det = inverse_recomputing(list(group), y, context)
+                total += log_det
+                continue
+            for member in group:
+                y, log_det = member._inverse_and_log_det(y, context)
+                total += log_det
+        return y, total
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

@@ -11,12 +11,13 @@ import tensorflow_probability as tfp
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.container import Container, Step
 from tfp_realnvp.bijectors.flatten import Flatten, checked_flat
 from tfp_realnvp.bijectors.foreign import as_members
 from tfp_realnvp.core.context import Scope
 
 
-class FactorOut(FlowBijector):
+class FactorOut(Container):
     """The multi-scale split (arXiv:1605.08803, section 3.6).
 
     On the data side an event `[H, W, C]`; its last `C - C // 2` channels are latents as they are,
@@ -47,17 +48,9 @@ class FactorOut(FlowBijector):
         self.rest = Composition(end_flat(rest, ndims=3), ndims=3, name="rest")
 
     @property
-    def is_surjective(self) -> bool:
-        """Whether any member of the rest is."""
-        return self.rest.is_surjective
-
-    @property
-    def needs_data(self) -> bool:
-        """See `FlowBijector.needs_data`."""
-        return self.rest.needs_data
-
-    def _initialize(self, y, context):
-        self.rest._initialize(y[..., : y.shape[-1] // 2], context)
+    def members(self) -> Sequence[FlowBijector]:
+        """Those of the rest."""
+        return self.rest.members
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         height, width, channels = event_shape
@@ -75,21 +68,15 @@ class FactorOut(FlowBijector):
     def _data_shape(self, latent_shape: Shape) -> Shape:
         return checked_flat(self, latent_shape)
 
-    def _inverse_and_log_det(self, y, context):
-        half = y.shape[-1] // 2
-        leaving = tf.reshape(y[..., half:], (-1, math.prod(self._leaving_shape())))
-        rest, log_det = self.rest._inverse_and_log_det(y[..., :half], context)
-        return tf.concat([leaving, rest], -1), log_det
-
-    def _forward_and_log_det(self, x, context):
-        size = math.prod(self._leaving_shape())
-        rest, log_det = self.rest._forward_and_log_det(x[:, size:], context)
-        leaving = tf.reshape(x[:, :size], (-1, *self._leaving_shape()))
-        return tf.concat([rest, leaving], -1), log_det
-
-    def scale_sizes(self) -> list[int]:
-        """Returns how many latents leave at each scale, finest first."""
-        return [math.prod(self._leaving_shape()), *latent_sizes(self.rest)]
+    def _walk(self, value, context, *, forward):
+        shape = self._leaving_shape()
+        if forward:
+            leaving, rest = value[:, : math.prod(shape)], value[:, math.prod(shape) :]
+            rest, log_det = yield Step(self.rest, rest, context, forward)
+            return tf.concat([rest, tf.reshape(leaving, (-1, *shape))], -1), log_det
+        rest, leaving = value[..., : -shape[-1]], value[..., -shape[-1] :]
+        rest, log_det = yield Step(self.rest, rest, context)
+        return tf.concat([tf.reshape(leaving, (-1, math.prod(shape))), rest], -1), log_det
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -106,11 +93,3 @@ def end_flat(bijectors: Sequence[tfp.bijectors.Bijector], *, ndims: int) -> list
     members = as_members(bijectors, ndims=ndims)
     latent_ndims = members[-1].forward_min_event_ndims if members else ndims
     return members if latent_ndims == 1 else [*members, Flatten()]
-
-
-def latent_sizes(composition: Composition) -> list[int]:
-    """Returns the sizes of a built flow's latents scale by scale, finest first."""
-    last = composition.bijectors[-1]
-    if isinstance(last, FactorOut):
-        return last.scale_sizes()
-    return [math.prod(composition._latent_shape(composition.event_shape))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -99,8 +98,7 @@ class Foreign(FlowBijector):
                 f"{self.bijector.name} does not take events of shape {event_shape}."
             ) from error
         if self.bijector.variables:
-            layer = _Variables(self.bijector, name=scope.path.replace("/", "."))
-            self._track(layer)
+            self._held_weights().adopt(self.bijector.variables)
 
     def _latent_shape(self, data_shape: Shape) -> Shape:
         return tuple(self.bijector.inverse_event_shape(data_shape))
@@ -137,24 +135,6 @@ class Foreign(FlowBijector):
         return f"{type(self.bijector).__name__}()"
 
     __str__ = __repr__
-
-
-class _Variables(keras.layers.Layer):
-    """Holds a foreign bijector's variables, so that Keras trains and saves them."""
-
-    def __init__(self, bijector: tfp.bijectors.Bijector, **kwargs: Any):
-        super().__init__(autocast=False, **kwargs)
-        self.held = [
-            keras.Variable(
-                variable,
-                trainable=variable.trainable,
-                dtype=variable.dtype.name,
-                autocast=False,
-                name=f"variable_{i}",
-            )
-            for i, variable in enumerate(bijector.variables)
-        ]
-        self.built = True
 
 
 def as_members(bijectors: Any, *, ndims: int | None = None) -> list[FlowBijector]:

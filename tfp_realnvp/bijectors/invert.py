@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tfp_realnvp.bijectors.affine_from_data import AffineFromData
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
-from tfp_realnvp.bijectors.recomputation import is_recomputable, with_weights
+from tfp_realnvp.bijectors.container import Container, Step
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Scope
 
 
-class Invert(FlowBijector):
+class Invert(Container):
     """Swaps the directions of a bijector, as `tfb.Invert` does, and hands the context on.
 
     * inverse: `x = b(y)`; forward: `y = b^{-1}(x)`; the log-dets change places with them.
@@ -39,7 +40,7 @@ class Invert(FlowBijector):
         if bijector.is_surjective:
             raise ValueError(f"Only a bijector that loses nothing can be inverted, got {bijector}.")
         # Not `needs_data`: one that has been set from data would come back from a file without.
-        if any(isinstance(b, AffineFromData) for b in (bijector, *bijector.submodules)):
+        if any(isinstance(b, AffineFromData) for b in bijector._all_within()):
             raise ValueError(f"Only a bijector that needs no data can be inverted, got {bijector}.")
         super().__init__(
             data_ndims=bijector.forward_min_event_ndims,
@@ -49,9 +50,9 @@ class Invert(FlowBijector):
         self.bijector = bijector
 
     @property
-    def recomputable(self) -> bool:
-        """Whether all in it that has weights is, which is then run again as one."""
-        return all(is_recomputable(b) for b in with_weights(self.bijector))
+    def members(self) -> Sequence[FlowBijector]:
+        """The bijector."""
+        return (self.bijector,)
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         latent = self.bijector.build(event_shape, scope)
@@ -61,11 +62,8 @@ class Invert(FlowBijector):
                 f"to {latent}."
             )
 
-    def _inverse_and_log_det(self, y, context):
-        return self.bijector._forward_and_log_det(y, context)
-
-    def _forward_and_log_det(self, x, context):
-        return self.bijector._inverse_and_log_det(x, context)
+    def _walk(self, value, context, *, forward):
+        return (yield Step(self.bijector, value, context, not forward))
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""

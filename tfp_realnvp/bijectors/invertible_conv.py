@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -54,43 +53,69 @@ class InvertibleConv(FlowBijector):
 
     def __init__(self, *, ndims: int = 3, name: str | None = None):
         super().__init__(data_ndims=arguments.whole("InvertibleConv", "ndims", ndims), name=name)
-        self._factors: _Factors
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        if event_shape[-1] < 2:
+        size = event_shape[-1]
+        if size < 2:
             raise ValueError(
                 f"An invertible convolution mixes at least 2 channels, got shape {event_shape}."
             )
-        self._factors = _Factors(dtype=scope.dtype, name=scope.path.replace("/", "."))
-        self._factors.build((None, *event_shape))
-        self._factors.assign(random_rotation(event_shape[-1], scope))
-        self._track(self._factors)
+        # A power of two, so that no digit changes on the way to a file and back.
+        self._step_scale = max(1.0, 2.0 ** math.floor(math.log2(size / UNSCALED_CHANNELS)))
+        entries, fixed = (size * (size - 1) // 2,), {"trainable": False}
+        self.lower = self.weight("lower", entries, unit=self._step_scale)
+        self.upper = self.weight("upper", entries, unit=self._step_scale)
+        self.log_diagonal = self.weight("log_diagonal", (size,))
+        self.signs = self.weight("signs", (size,), **fixed)
+        self.rows = self.weight("rows", (size,), dtype="int32", **fixed)
+        self._below = np.stack(np.tril_indices(size, -1), -1)
+        self._above = np.stack(np.triu_indices(size, 1), -1)
+        self._assign(random_rotation(size, scope))
+
+    def _assign(self, matrix: np.ndarray) -> None:
+        """Sets the factors to those of a matrix `[C, C]`."""
+        packed, order = (np.asarray(part) for part in tf.linalg.lu(tf.constant(matrix)))
+        self.lower.assign(self._step_scale * packed[tuple(self._below.T)])
+        self.upper.assign(self._step_scale * packed[tuple(self._above.T)])
+        self.log_diagonal.assign(np.log(np.abs(np.diag(packed))))
+        self.signs.assign(np.sign(np.diag(packed)))
+        self.rows.assign(np.argsort(order))
+
+    def _triangles(self) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the unit lower triangular and the upper triangular factor."""
+        shape = 2 * self.signs.shape.as_list()
+        lower = tf.scatter_nd(self._below, self.lower / self._step_scale, shape)
+        upper = tf.scatter_nd(self._above, self.upper / self._step_scale, shape)
+        diagonal = self.signs * tf.exp(self.log_diagonal)
+        return tf.linalg.set_diag(lower, tf.ones_like(diagonal)), tf.linalg.set_diag(
+            upper, diagonal
+        )
 
     @property
-    def weight(self) -> tf.Tensor:
+    def matrix(self) -> tf.Tensor:
         """The matrix `W` `[C, C]`."""
-        lower, upper = self._factors.triangles()
-        return tf.gather(lower @ upper, self._factors.rows.value)
+        lower, upper = self._triangles()
+        return tf.gather(lower @ upper, self.rows)
 
     def _inverse_and_log_det(self, y, context):
         if y.shape.rank > 2:
-            return tf.einsum("...c,dc->...d", y, self.weight), self._log_det(y)
+            return tf.einsum("...c,dc->...d", y, self.matrix), self._log_det(y)
         # Of vectors there are rarely as many as coordinates: W itself would cost more.
-        lower, upper = self._factors.triangles()
+        lower, upper = self._triangles()
         x = tf.linalg.matmul(tf.linalg.matmul(y, upper, transpose_b=True), lower, transpose_b=True)
-        return tf.gather(x, self._factors.rows.value, axis=-1), self._log_det(y)
+        return tf.gather(x, self.rows, axis=-1), self._log_det(y)
 
     def _forward_and_log_det(self, x, context):
         # W^{-1} is solved for once, not for every pixel.
-        lower, upper = self._factors.triangles()
-        unpermuted = tf.gather(tf.eye(x.shape[-1], dtype=x.dtype), self._factors.rows.value, axis=1)
+        lower, upper = self._triangles()
+        unpermuted = tf.gather(tf.eye(x.shape[-1], dtype=x.dtype), self.rows, axis=1)
         half = tf.linalg.triangular_solve(lower, unpermuted)
         inverse = tf.linalg.triangular_solve(upper, half, lower=False)
         return tf.einsum("...c,dc->...d", x, inverse), -self._log_det(x)
 
     def _log_det(self, value: tf.Tensor) -> tf.Tensor:
         pixels = math.prod(value.shape[1:-1])
-        log_det = pixels * tf.reduce_sum(self._factors.log_diagonal.value)
+        log_det = pixels * tf.reduce_sum(self.log_diagonal)
         return tf.fill(tf.shape(value)[:1], log_det)
 
     def get_config(self) -> dict[str, Any]:
@@ -103,57 +128,3 @@ def random_rotation(size: int, scope: Scope) -> np.ndarray:
     rng = np.random.default_rng(stable_hash(f"{scope.seed}/{scope.path}/rotation"))
     rotation, upper = np.linalg.qr(rng.normal(size=(size, size)))
     return rotation * np.sign(np.diag(upper))
-
-
-class _Factors(keras.layers.Layer):
-    """Holds the factors of the matrix, so that Keras trains and saves them."""
-
-    def build(self, input_shape: Any) -> None:
-        self._size = size = input_shape[-1]
-        # A power of two, so that no digit changes on the way to a file and back.
-        self._step_scale = max(1.0, 2.0 ** math.floor(math.log2(size / UNSCALED_CHANNELS)))
-
-        def hold(name: str, length: int, **kwargs: Any) -> keras.Variable:
-            return self.add_weight(shape=(length,), initializer="zeros", name=name, **kwargs)
-
-        self.lower = hold("lower", size * (size - 1) // 2)
-        self.upper = hold("upper", size * (size - 1) // 2)
-        self.log_diagonal = hold("log_diagonal", size)
-        self.signs = hold("signs", size, trainable=False)
-        self.rows = hold("rows", size, trainable=False, dtype="int32")
-        self._below = np.stack(np.tril_indices(size, -1), -1)
-        self._above = np.stack(np.triu_indices(size, 1), -1)
-        self.built = True
-
-    def assign(self, matrix: np.ndarray) -> None:
-        """Sets the factors to those of a matrix `[C, C]`."""
-        packed, order = (np.asarray(part) for part in tf.linalg.lu(tf.constant(matrix)))
-        self.lower.assign(self._step_scale * packed[tuple(self._below.T)])
-        self.upper.assign(self._step_scale * packed[tuple(self._above.T)])
-        self.log_diagonal.assign(np.log(np.abs(np.diag(packed))))
-        self.signs.assign(np.sign(np.diag(packed)))
-        self.rows.assign(np.argsort(order))
-
-    def triangles(self) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the unit lower triangular and the upper triangular factor."""
-        shape = (self._size, self._size)
-        lower = tf.scatter_nd(self._below, self.lower.value / self._step_scale, shape)
-        upper = tf.scatter_nd(self._above, self.upper.value / self._step_scale, shape)
-        diagonal = self.signs.value * tf.exp(self.log_diagonal.value)
-        return tf.linalg.set_diag(lower, tf.ones_like(diagonal)), tf.linalg.set_diag(
-            upper, diagonal
-        )
-
-    def save_own_variables(self, store: Any) -> None:
-        """Stores the entries of the factors, whatever the scale at which they are trained."""
-        held: dict[str, Any] = {}
-        super().save_own_variables(held)
-        entries = {"0": self.lower / self._step_scale, "1": self.upper / self._step_scale}
-        for key, value in {**held, **entries}.items():
-            store[key] = value
-
-    def load_own_variables(self, store: Any) -> None:
-        """Takes what `save_own_variables` stored."""
-        super().load_own_variables(store)
-        for variable in (self.lower, self.upper):
-            variable.assign(variable * self._step_scale)

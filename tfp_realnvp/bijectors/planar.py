@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.root import increasing_root
-from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.conditioners.base import one_hot
 from tfp_realnvp.core.context import Scope
 
 # softplus(OFFSET) = 1: a free vector u of 0 is the identity.
@@ -44,15 +43,18 @@ class Planar(FlowBijector):
 
     def __init__(self, *, name: str | None = None):
         super().__init__(data_ndims=1, name=name)
-        self._weights: _PlanarWeights
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        self._weights = _PlanarWeights(name="planar_weights")
-        self._weights.prepare(
-            outputs=2 * event_shape[0] + 1, scope=scope.child("weights", conditioner_dtype=None)
-        )
-        self._weights.build((None, *event_shape))
-        self._track(self._weights)
+        rows, size = scope.num_classes or 1, event_shape[0]
+        normal = keras.initializers.RandomNormal(stddev=1.0)
+        self.free = self.weight("weights/along", (rows, size), "zeros")
+        self.across = self.weight("weights/across", (rows, size), normal)
+        self.bias = self.weight("weights/bias", (rows, 1), normal)
+
+    @property
+    def sees_labels(self) -> bool:
+        """See `FlowBijector.sees_labels`."""
+        return self._scope.num_classes is not None
 
     def _forward_and_log_det(self, x, context):
         along, across, bias, margin = self._constrained(x, context)
@@ -73,9 +75,10 @@ class Planar(FlowBijector):
 
     def _constrained(self, value, context):
         """Returns u and w `[N or 1, D]`, b and `1 + w.u`, `[N or 1]`."""
-        size = value.shape[-1]
-        parameters = self._weights.parameters(value, context)
-        free, across, bias = tf.split(parameters, [size, size, 1], axis=-1)
+        free, across, bias = self.free, self.across, self.bias
+        if self._scope.num_classes is not None:
+            classes = one_hot(context.labels, free.shape[0], value.dtype, name=self.name)
+            free, across, bias = (classes @ table for table in (free, across, bias))
         product = tf.reduce_sum(across * free, -1)
         margin = tf.nn.softplus(product + OFFSET)
         square = tf.reduce_sum(tf.square(across), -1)
@@ -88,20 +91,3 @@ def _slope(t: tf.Tensor, margin: tf.Tensor) -> tf.Tensor:
     """Returns `1 + w.u h'(t)` as a sum of positive terms, which loses no digits near 0."""
     square = tf.square(tf.tanh(t))
     return margin * (4 * tf.sigmoid(2 * t) * tf.sigmoid(-2 * t)) + square
-
-
-class _PlanarWeights(Conditioner):
-    """Holds v, w and b, one of each per class."""
-
-    def build(self, input_shape: Any) -> None:
-        rows = self.num_classes or 1
-        size = input_shape[-1]
-        normal = keras.initializers.RandomNormal(stddev=1.0)
-        self.free = self.weight("along", (rows, size), "zeros")
-        self.across = self.weight("across", (rows, size), normal)
-        self.bias = self.weight("bias", (rows, 1), normal)
-        self.built = True
-
-    def run(self, inputs, classes, context):
-        table = tf.concat([self.free.value, self.across.value, self.bias.value], -1)
-        return table if classes is None else tf.linalg.matmul(classes, table)

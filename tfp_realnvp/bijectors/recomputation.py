@@ -11,32 +11,32 @@ import tensorflow as tf
 from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.core.context import Context
-from tfp_realnvp.core.moments import RunningMoments
 
 
 def is_recomputable(bijector: Any) -> bool:
     """Whether a second run of the bijector on the same input can be made equal to the first.
 
     A class whose second run is another, because it draws noise, says so by `recomputable = False`;
-    so do those that hold a composition, whose members are recomputed one by one. Of conditioners
-    from elsewhere nothing is known.
+    so do those that hold a composition, whose members are recomputed one by one. Another container
+    is run again as one, where all in it that has weights can be. Of conditioners from elsewhere
+    nothing is known.
     """
     if not isinstance(bijector, FlowBijector) or bijector.is_surjective:
         return False
     conditioner = getattr(bijector, "conditioner", None)
     if conditioner is not None:
-        moments = getattr(conditioner, "moments", ())
+        moments = getattr(conditioner, "running_moments", ())
         replayed = [id(v) for running in moments for v in (running.mean, running.variance)]
         states = [id(v) for v in conditioner.non_trainable_variables]
         if not isinstance(conditioner, Conditioner) or not set(states) <= set(replayed):
             return False
-    return getattr(bijector, "recomputable", True)
+    inside = [b for member in bijector.members for b in with_weights(member)]
+    return getattr(bijector, "recomputable", all(map(is_recomputable, inside)))
 
 
 def with_weights(bijector: FlowBijector) -> list[FlowBijector]:
     """Returns a built bijector and those in it, however deep, that have layers of their own."""
-    found = [b for b in (bijector, *bijector.submodules) if isinstance(b, FlowBijector)]
-    return [b for b in found if b._own_layers]
+    return [b for b in bijector._all_within() if b._own_layers]
 
 
 def check_recomputation(bijector: FlowBijector, *, name: str) -> None:
@@ -83,7 +83,7 @@ def inverse_recomputing(
         inputs, statistics = [], []
         for member in members:
             inputs.append(value)
-            statistics.append([running.snapshot() for running in _moments(member)])
+            statistics.append([running.snapshot() for running in member.running_moments])
             value, log_det = member._inverse_and_log_det(value, within(condition))
             total += log_det
 
@@ -101,7 +101,7 @@ def inverse_recomputing(
                     tf.GradientTape(watch_accessed_variables=False) as tape,
                     contextlib.ExitStack() as replays,
                 ):
-                    for running, snapshot in zip(_moments(member), before, strict=True):
+                    for running, snapshot in zip(member.running_moments, before, strict=True):
                         replays.enter_context(running.replayed(snapshot))
                     tape.watch(sources)
                     outputs = member._inverse_and_log_det(
@@ -139,7 +139,3 @@ def _after(gradients: Sequence[tf.Tensor], value: tf.Tensor) -> tf.Tensor:
     # XLA knows of data alone, and would take the second run for the first.
     first = tf.reshape(gradients[0], [-1])[:1]
     return value + tf.reduce_sum(tf.cast(tf.math.is_nan(first), value.dtype))
-
-
-def _moments(member: FlowBijector) -> list[RunningMoments]:
-    return [running for layer in member.keras_layers for running in getattr(layer, "moments", ())]

@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfp_realnvp.bijectors.affine_from_data import AffineFromData, ShiftAndLogScale
-
-
-class _Moments(ShiftAndLogScale):
-    shift_name, trained = "mean", False
+from tfp_realnvp.bijectors.affine_from_data import AffineFromData
 
 
 class Standardize(AffineFromData):
@@ -35,7 +31,7 @@ class Standardize(AffineFromData):
         [[1.0]]
     """
 
-    layer = _Moments
+    shift_name, trained = "mean", False
 
     def __init__(self, *, name: str | None = None):
         super().__init__(data_ndims=1, name=name)
@@ -44,11 +40,9 @@ class Standardize(AffineFromData):
         return mean, log_std
 
     def _inverse_and_log_det(self, y, context):
-        mean, log_scale = self._held.shift.value, self._held.log_scale.value
-        log_det = tf.fill(tf.shape(y)[:1], -tf.reduce_sum(log_scale))
-        return (y - mean) * tf.exp(-log_scale), log_det
+        log_det = tf.fill(tf.shape(y)[:1], -tf.reduce_sum(self.log_scale))
+        return (y - self.shift) * tf.exp(-self.log_scale), log_det
 
     def _forward_and_log_det(self, x, context):
-        mean, log_scale = self._held.shift.value, self._held.log_scale.value
-        log_det = tf.fill(tf.shape(x)[:1], tf.reduce_sum(log_scale))
-        return mean + x * tf.exp(log_scale), log_det
+        log_det = tf.fill(tf.shape(x)[:1], tf.reduce_sum(self.log_scale))
+        return self.shift + x * tf.exp(self.log_scale), log_det

@@ -7,8 +7,9 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp.bijectors.base import Shape
+from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.container import Container, Step, result_of
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.logit import Logit
@@ -19,7 +20,7 @@ from tfp_realnvp.core.context import Context, Scope
 CENTRE_MARGIN = 0.05
 
 
-class VariationalDequantization(Dequantization):
+class VariationalDequantization(Container, Dequantization):
     r"""Dequantization with learned noise `u ~ q(u | y)` (Flow++, arXiv:1902.00275).
 
     Uniform base noise `e` goes through a logit, couplings that see the image (scaled to
@@ -72,25 +73,27 @@ class VariationalDequantization(Dequantization):
             )
 
     @property
-    def needs_data(self) -> bool:
-        """See `FlowBijector.needs_data`."""
-        return self.noise_flow.needs_data
+    def members(self) -> Sequence[FlowBijector]:
+        """Those of the noise flow."""
+        return self.noise_flow.members
 
-    def _initialize(self, y, context):
-        noise, _ = self._to_reals._inverse_and_log_det(self.base_noise(y, context), context)
-        self.noise_flow._initialize(noise, context.replace(condition=self._image(y)))
-
-    def _image(self, y: tf.Tensor) -> tf.Tensor:
-        return y * (2.0 / (self.levels - 1)) - 1.0
+    def _walk(self, value, context, *, forward):
+        if forward:
+            return Dequantization._forward_and_log_det(self, value, context)
+        base = self.base_noise(value, context)
+        noise, log_q = yield from self._noise_walk(value, base, context)
+        return value + noise, -log_q
 
     def noise_and_log_q(
         self, y: tf.Tensor, base: tf.Tensor, context: Context
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """See `Dequantization.noise_and_log_q`."""
+        return result_of(self._noise_walk(y, base, context))
+
+    def _noise_walk(self, y, base, context):
+        image = y * (2.0 / (self.levels - 1)) - 1.0
         noise, first = self._to_reals._inverse_and_log_det(base, context)
-        noise, second = self.noise_flow._inverse_and_log_det(
-            noise, context.replace(condition=self._image(y))
-        )
+        noise, second = yield Step(self.noise_flow, noise, context.replace(condition=image))
         noise, third = self._to_unit._forward_and_log_det(noise, context)
         if context.noise == "centre":
             noise = tf.clip_by_value(noise, CENTRE_MARGIN, 1 - CENTRE_MARGIN)

@@ -9,7 +9,8 @@ import keras
 import tensorflow as tf
 
 from tfp_realnvp.core import arguments
-from tfp_realnvp.core.context import Context, Scope, described, serializable, stable_hash
+from tfp_realnvp.core.context import Context, Scope, described, serializable
+from tfp_realnvp.core.initial_values import seeded
 from tfp_realnvp.kernels import Kernels
 
 
@@ -91,14 +92,10 @@ class Conditioner(keras.layers.Layer, abc.ABC):
             initializer: a Keras initializer or its name.
             **kwargs: see `keras.layers.Layer.add_weight`.
         """
-        made = keras.initializers.get(initializer)
-        config = made.get_config()
-        if "seed" in config:
-            seed = stable_hash(f"{self._scope_seed}/{self._scope_path}/{name}")
-            made = type(made).from_config({**config, "seed": seed})
+        initial = seeded(initializer, seed=self._scope_seed, path=f"{self._scope_path}/{name}")
         # The conditioner casts by itself: a model around it does not say what it computes in.
         return self.add_weight(
-            shape=shape, initializer=made, name=name.replace("/", "."), autocast=False, **kwargs
+            shape=shape, initializer=initial, name=name.replace("/", "."), autocast=False, **kwargs
         )
 
     @abc.abstractmethod

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.core.context import Context
-from tfp_realnvp.core.moments import RunningMoments
+from tfp_realnvp.core.moments import RunningMoments, batch_moments
 
 EPSILON = 1e-5
 MOMENTUM = 0.9
@@ -40,10 +40,10 @@ class BatchNormalization:
     def __call__(self, x: tf.Tensor, context: Context) -> tf.Tensor:
         """Normalises `[N, H, W, C]`, in the dtype of `x`."""
         if context.training and not context.exact:
-            mean, variance = self.running.of_batch(x, is_empty=context.is_empty)
+            mean, variance = batch_moments(x, is_empty=context.is_empty)
             self.running.update(mean, variance)
         else:
-            mean, variance = self.running.of_running(x)
+            mean, variance = self.running.read(x)
         factor = tf.math.rsqrt(variance + EPSILON) * tf.cast(self.scale.value, mean.dtype)
         shift = tf.cast(self.shift.value, mean.dtype) - mean * factor
         return x * tf.cast(factor, x.dtype) + tf.cast(shift, x.dtype)

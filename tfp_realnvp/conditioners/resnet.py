@@ -118,7 +118,7 @@ class ResNet(Conditioner):
         ]
         self.end_norm = norm("end", width)
         self.end = conv("end", 1, width, self.known_outputs(), zero=True)
-        self.moments = tuple(found)
+        self.running_moments = tuple(found)
         self.built = True
 
     @property

@@ -39,7 +39,7 @@ class RunningMoments:
 
     def __init__(self, mean: Any, variance: Any, *, momentum: float):
         self.mean, self.variance, self.momentum = mean, variance, momentum
-        #: Where `observe` sends what passes, while statistics are re-estimated.
+        #: Where `read` sends what passes, while statistics are re-estimated.
         self.recorder: MomentsOfData | None = None
 
     @contextlib.contextmanager
@@ -57,31 +57,12 @@ class RunningMoments:
             return _replays.snapshots[id(self)]
         return tf.convert_to_tensor(self.mean.value), tf.convert_to_tensor(self.variance.value)
 
-    def of_running(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def read(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Returns the running moments, in a dtype of at least 32 bits that suits `x`."""
         if self.recorder is not None:
             self.recorder.add(x.numpy())
         mean, variance = self.snapshot()
         return tf.cast(mean, _wide(x)), tf.cast(variance, _wide(x))
-
-    def of_batch(self, x: tf.Tensor, *, is_empty: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        """Returns the moments of `[N, ..., C]` over all axes but the last, and all replicas.
-
-        Args:
-            x: activations.
-            is_empty: whether they are of no data; see `Context.is_empty`.
-        """
-        x = tf.cast(x, _wide(x))
-        axes = list(range(x.shape.rank - 1))
-        counts = 1 - tf.cast(is_empty, x.dtype)
-        size = sum_over_replicas(counts * tf.cast(tf.size(x) // x.shape[-1], x.dtype))
-
-        def mean_of(values):
-            total = sum_over_replicas(counts * tf.reduce_sum(values, axes))
-            return tf.math.divide_no_nan(total, size)
-
-        mean = mean_of(x)
-        return mean, mean_of(tf.square(x - mean))
 
     def update(self, mean: tf.Tensor, variance: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Takes a training step.
@@ -106,6 +87,26 @@ class RunningMoments:
         """Puts the moments of a data set in place of the running ones."""
         self.mean.assign(moments.mean)
         self.variance.assign(moments.variance)
+
+
+def batch_moments(x: tf.Tensor, *, is_empty: Any) -> Snapshot:
+    """Returns mean and variance of `[N, ..., C]` over all axes but the last, and all replicas.
+
+    Args:
+        x: activations.
+        is_empty: whether they are of no data; see `Context.is_empty`.
+    """
+    x = tf.cast(x, _wide(x))
+    axes = list(range(x.shape.rank - 1))
+    counts = 1 - tf.cast(is_empty, x.dtype)
+    size = sum_over_replicas(counts * tf.cast(tf.size(x) // x.shape[-1], x.dtype))
+
+    def mean_of(values):
+        total = sum_over_replicas(counts * tf.reduce_sum(values, axes))
+        return tf.math.divide_no_nan(total, size)
+
+    mean = mean_of(x)
+    return mean, mean_of(tf.square(x - mean))
 
 
 class MomentsOfData:

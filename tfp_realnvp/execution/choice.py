@@ -11,7 +11,6 @@ from tfp_realnvp.execution import device
 from tfp_realnvp.execution.plan import Plan
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.kernels import Kernels
-from tfp_realnvp.uses.statistics import running_moments
 
 # Images of 28x28 pixels in a part: the activations of a conditioner for them fill a few MB, which
 # a core's cache holds.
@@ -65,7 +64,7 @@ def plan_for_training(
     Raises:
         ValueError: no positive number; parts, and the flow has statistics of whole batches.
     """
-    apart = not (running_moments(dist.bijector) or any(map(normalizes_batches, dist.keras_layers)))
+    apart = not (dist.bijector.running_moments or any(map(normalizes_batches, dist.keras_layers)))
     if shards is None:
         shards = device.shards_in_use() if apart else 1
     for name, number, none in (("shards", shards, 1), ("microbatch", microbatch, None)):

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from tfp_realnvp.bijectors.base import FlowBijector
-from tfp_realnvp.bijectors.composition import Composition
-from tfp_realnvp.bijectors.factor_out import FactorOut
+from tfp_realnvp.bijectors.container import Container, Result, Step, walked
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.core.data_checks import check_data, labels_of_examples
-from tfp_realnvp.core.moments import MomentsOfData, RunningMoments
+from tfp_realnvp.core.moments import MomentsOfData
 from tfp_realnvp.execution.rows import in_turn
 from tfp_realnvp.flow import Flow
-
-Chunks = list[tuple[tf.Tensor, Context]]
 
 
 def reestimate_statistics(
@@ -53,42 +48,31 @@ def reestimate_statistics(
     labels = labels_of_examples(labels, dist.num_classes, len(data), name=dist.name)
     if not len(data):
         raise ValueError("Statistics are those of at least one example, got none.")
-    if not running_moments(dist.bijector):
+    if not dist.bijector.running_moments:
         return
     context = Context(noise="per_example", labels=labels)
-    chunks = [
-        (tf.cast(rows, dist.dtype), own) for rows, own in in_turn(data, context, rows_at_once)
-    ]
-    _walk(dist.bijector, chunks)
+    _settle(
+        [
+            Step(dist.bijector, tf.cast(rows, dist.dtype), own)
+            for rows, own in in_turn(data, context, rows_at_once)
+        ]
+    )
 
 
-def _walk(bijector: Any, chunks: Chunks) -> Chunks:
-    """Sets a bijector's statistics; returns the data at its latent side."""
-    if isinstance(bijector, Composition):
-        for member in bijector.bijectors:
-            chunks = _walk(member, chunks)
-        return chunks
-    if isinstance(bijector, FactorOut):
-        halves = [(y[..., : y.shape[-1] // 2], context) for y, context in chunks]
-        _walk(bijector.rest, halves)
-    else:
-        for running in running_moments(bijector):
-            running.recorder = MomentsOfData()
-            try:
-                _pass(bijector, chunks)
-                running.set(running.recorder)
-            finally:
-                running.recorder = None
-    return _pass(bijector, chunks)
-
-
-def _pass(bijector: Any, chunks: Chunks) -> Chunks:
-    if isinstance(bijector, FlowBijector):
-        return [(bijector.inverse_and_log_det(y, context)[0], context) for y, context in chunks]
-    return [(bijector.inverse(y), context) for y, context in chunks]
-
-
-def running_moments(bijector: Any) -> Sequence[RunningMoments]:
-    """Returns a bijector's running moments in the order in which data reach them."""
-    layers = bijector.keras_layers if isinstance(bijector, FlowBijector) else ()
-    return [running for layer in layers for running in getattr(layer, "moments", ())]
+def _settle(steps: list[Step]) -> list[Result]:
+    """Sets the statistics of the bijector that all parts have come to; returns their results."""
+    bijector = steps[0].member
+    for running in bijector.running_moments:
+        if any(running in member.running_moments for member in bijector.members):
+            continue
+        running.recorder = MomentsOfData()
+        try:
+            for step in steps:
+                step.result()
+            running.set(running.recorder)
+        finally:
+            running.recorder = None
+    if not isinstance(bijector, Container):
+        return [step.result() for step in steps]
+    walks = [bijector._walk(step.value, step.context, forward=step.forward) for step in steps]
+    return walked(walks, _settle)

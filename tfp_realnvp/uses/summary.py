@@ -6,13 +6,10 @@ import math
 from collections.abc import Iterator
 
 from tfp_realnvp.bijectors.autoregressive import Autoregressive
-from tfp_realnvp.bijectors.base import Shape
-from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.base import FlowBijector
+from tfp_realnvp.bijectors.container import Container
 from tfp_realnvp.bijectors.coupling import Coupling
-from tfp_realnvp.bijectors.factor_out import FactorOut
-from tfp_realnvp.bijectors.invert import Invert
 from tfp_realnvp.bijectors.neural_ode import NeuralODE
-from tfp_realnvp.bijectors.variational_dequantization import VariationalDequantization
 from tfp_realnvp.flow import Flow
 
 Row = tuple[str, str, str, str]
@@ -32,7 +29,7 @@ def summary(dist: Flow) -> str:
         standardize_0  Standardize()                (2,)                   0
         coupling_0     Alternating, MLP (128, 128)  (2,)              17,026
     """
-    rows = list(_rows(dist.bijector, tuple(dist.event_shape), ""))
+    rows = list(_rows(dist.bijector))
     header: Row = ("member", "what", "latent shape", "parameters")
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(4)]
     total = sum(math.prod(v.shape) for v in dist.trainable_variables)
@@ -44,36 +41,32 @@ def summary(dist: Flow) -> str:
     return "\n".join([title, *lines])
 
 
-def _rows(composition: Composition, shape: Shape, indent: str) -> Iterator[Row]:
-    for name, bijector in composition.named_members():
-        latent = tuple(bijector.inverse_event_shape(shape))
-        inner = _inner(bijector)
+def _rows(container: Container, indent: str = "") -> Iterator[Row]:
+    for name, bijector in container.named_members():
+        shape = bijector._latent_shape(bijector.event_shape)
         parameters = sum(math.prod(v.shape) for v in bijector.trainable_variables)
-        yield indent + name, _describe(bijector), str(latent), f"{parameters:,}"
-        if inner is not None:
-            yield from _rows(inner, inner.event_shape, indent + "  ")
-        shape = latent
+        yield indent + name, _describe(bijector), str(shape), f"{parameters:,}"
+        if isinstance(bijector, Container) and _single(bijector) is None:
+            yield from _rows(bijector, indent + "  ")
 
 
-def _inner(bijector) -> Composition | None:
-    if isinstance(bijector, FactorOut):
-        return bijector.rest
-    if isinstance(bijector, VariationalDequantization):
-        return bijector.noise_flow
-    return bijector if isinstance(bijector, Composition) else None
+def _single(bijector: FlowBijector) -> FlowBijector | None:
+    """Returns what a bijector holds, where it is one that holds nothing: they share a row."""
+    members = bijector.members
+    return members[0] if len(members) == 1 and not members[0].members else None
 
 
-def _describe(bijector) -> str:
+def _describe(bijector: FlowBijector) -> str:
     if isinstance(bijector, Coupling):
         inverted = ", inverted" if bijector.partition.inverted else ""
         return f"{type(bijector.partition).__name__}{inverted}, {_network(bijector.conditioner)}"
     if isinstance(bijector, Autoregressive):
         return f"Autoregressive, {_network(bijector.conditioner)}"
-    if isinstance(bijector, Invert):
-        return f"Invert, {_describe(bijector.bijector)}"
     if isinstance(bijector, NeuralODE):
         return f"NeuralODE, {_network(bijector.velocity)}"
-    return type(bijector).__name__ if _inner(bijector) is not None else repr(bijector)
+    if (member := _single(bijector)) is not None:
+        return f"{type(bijector).__name__}, {_describe(member)}"
+    return type(bijector).__name__ if bijector.members else repr(bijector)
 
 
 def _network(conditioner) -> str:
