@@ -41,14 +41,14 @@ COUNTED = [
     ("sample", "num", 0, lambda d, v: nvp.sample(d, v)),
     ("interpolate", "steps", 2, lambda d, v: nvp.interpolate(d, IMAGES[0], IMAGES[1], steps=v)),
     ("resample_scales", "num", 0, lambda d, v: nvp.resample_scales(d, IMAGES, num=v)),
-    ("A likelihood", "rows_at_once", 1, lambda d, v: nvp.bits_per_dim(d, IMAGES, rows_at_once=v)),
+    ("log_prob", "rows_at_once", 1, lambda d, v: nvp.bits_per_dim(d, IMAGES, rows_at_once=v)),
     (
-        "A likelihood",
+        "log_prob",
         "rows_at_once",
         1,
         lambda d, v: nvp.importance_curve(d, IMAGES, rows_at_once=v),
     ),
-    ("A likelihood", "rows_at_once", 1, lambda d, v: nvp.anomaly_scores(d, IMAGES, rows_at_once=v)),
+    ("log_prob", "rows_at_once", 1, lambda d, v: nvp.anomaly_scores(d, IMAGES, rows_at_once=v)),
     (
         "A likelihood",
         "num_importance_samples",
@@ -142,15 +142,15 @@ def test_seeds_are_an_int_or_two(images, call):
         np.testing.assert_array_equal(call(images, same), pair)
 
 
-def test_draws_of_noise_are_counted_from_the_seed(images):
-    def log_prob(seed):
-        return images.log_prob(IMAGES, bijector_kwargs={"seed": seed}).numpy()
+def test_draws_of_noise_are_counted(images):
+    def log_prob(seed, draw):
+        return images.log_prob(IMAGES, bijector_kwargs={"seed": seed, "draw": draw}).numpy()
 
-    for seed, draws in ((5, [(5, 0), (5, 1)]), ((3, 4), [(3, 4), (3, 5)])):
+    for seed in (5, (3, 4)):
         got = likelihood.log_prob(images, IMAGES, num_importance_samples=2, seed=seed)
-        expected = np.logaddexp(*map(log_prob, draws)) - np.log(2)
+        expected = np.logaddexp(*(log_prob(seed, draw) for draw in range(2))) - np.log(2)
         np.testing.assert_allclose(got, expected, rtol=1e-6)
-    refused(lambda: nvp.bits_per_dim(images, IMAGES, seed=None), "counted from a seed, an int or")
+    refused(lambda: nvp.bits_per_dim(images, IMAGES, seed=None), "made from a seed, an int or two")
 
 
 # Latents, directions, points.

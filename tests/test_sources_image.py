@@ -109,13 +109,13 @@ def test_notes_the_invertible_convolution_keeps_the_signs_of_the_diagonal():
     mix.build((6,), scope)
     # The product of the factors is what was factorized, which exp(log|diag U|) alone is not.
     np.testing.assert_allclose(mix.matrix, rotation, atol=1e-12)
-    assert (np.asarray(mix._factors.signs) < 0).any()
+    assert (np.asarray(mix.signs) < 0).any()
 
 
 def test_post_equation_20_counts_the_log_det_once():
     norm = BatchNorm(ndims=1, epsilon=0.1)
     dist = nvp.Flow([norm], (2,), dtype="float64")
-    running = norm._statistics.running
+    running = norm.running
     running.mean.assign([1.0, -2.0])
     running.variance.assign([4.0, 0.3])
     x = np.random.default_rng(0).normal(size=(5, 2))

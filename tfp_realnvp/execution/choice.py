@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfp_realnvp.conditioners import GatedConv
+from tfp_realnvp.bijectors.weights import Weights
+from tfp_realnvp.conditioners import Conditioner, GatedConv
 from tfp_realnvp.conditioners.keras_layers import normalizes_batches
 from tfp_realnvp.core import arguments
 from tfp_realnvp.execution import device
@@ -34,17 +35,16 @@ def plan_for_values(
         rows_at_once: bounds what the choice would be; None for no other bound.
         exact: whether conditioners compute in the dtype of their variables; see `Context.exact`.
 
-    Raises:
-        ValueError: no number of rows.
     """
     part, parts = _part(dist), device.cores()
     if len(dist.event_shape) < 3:  # too small to be worth parts
         part, parts = VECTORS, 1
     elif device.has_gpu():
         part, parts = ON_GPU, 1
+    elif not _can_run_twice_at_a_time(dist):
+        parts = 1
     if rows_at_once is None:
         rows_at_once = parts * part
-    arguments.whole(dist.name, "rows_at_once", rows_at_once)
     by_xla = not exact and rows >= FULL_PARTS * part and gains_by_xla(dist)
     return Plan(parts, min(rows_at_once, parts * part), Kernels(by_xla=by_xla))
 
@@ -92,7 +92,8 @@ def plan_for_export(dist: Flow, *, batch_size: Any = None) -> Plan:
         return Plan(kernels=Kernels(divides=False))
     if len(dist.event_shape) < 3:
         return Plan(rows_at_once=VECTORS)
-    return Plan(EXPORTED_PARTS, EXPORTED_PARTS * _part(dist))
+    parts = EXPORTED_PARTS if _can_run_twice_at_a_time(dist) else 1
+    return Plan(parts, parts * _part(dist))
 
 
 def gains_by_xla(dist: Flow) -> bool:
@@ -112,6 +113,11 @@ def has_bfloat16_convolutions(dist: Flow) -> bool:
         isinstance(layer, GatedConv) and layer.compute_dtype == "bfloat16"
         for layer in dist.keras_layers
     )
+
+
+def _can_run_twice_at_a_time(dist: Flow) -> bool:
+    # Networks from elsewhere may have what `kernels.convolution` keeps from crashing.
+    return all(isinstance(layer, Conditioner | Weights) for layer in dist.keras_layers)
 
 
 def _part(dist: Flow) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.execution.choice import plan_for_values
 from tfp_realnvp.execution.rows import in_turn, map_rows
@@ -59,6 +60,8 @@ def evaluate(
     Raises:
         ValueError: no number of rows.
     """
+    if rows_at_once is not None:
+        arguments.whole(what, "rows_at_once", rows_at_once)
     plan = plan_for_values(dist, rows=len(data), rows_at_once=rows_at_once, exact=context.exact)
 
     def of_rows(rows, labels, seed, first_row, draw):

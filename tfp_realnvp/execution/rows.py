@@ -121,7 +121,7 @@ class _Division:
     def __init__(self, batch: Sequence[tf.Tensor], context: Context, plan: Plan):
         self._batch, self._plan = batch, plan
         self.count: Any = batch[0].shape[0]
-        self.is_whole = self.count == 1 or not plan.divides
+        self.is_whole = self.count in (0, 1) or not plan.divides
         self.context = context.replace(kernels=plan.kernels)
         if self.is_whole:
             return

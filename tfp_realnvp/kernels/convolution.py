@@ -76,7 +76,11 @@ def convolve(
 
 
 def _biased(x, bias):
-    return x if bias is None else tf.nn.bias_add(x, bias)
+    if bias is None:
+        return x
+    # TensorFlow would make one operation of a convolution, its bias and a sum behind them, which
+    # crashes on CPUs where two parts of a batch run it at a time: a check of the shape is between.
+    return tf.ensure_shape(tf.nn.bias_add(x, bias), x.shape)
 
 
 def _bands(image, *, halo, edges):

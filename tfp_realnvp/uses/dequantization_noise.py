@@ -43,7 +43,7 @@ def dequantization_noise(
     labels = labels_of_examples(labels, dist.num_classes, len(images), name=dist.name)
     context = Context(labels=labels, seed=seed_of_noise(seed))
     drawn = functools.partial(_noise, dist)
-    return evaluate(dist, "noise", drawn, images, context, rows_at_once=rows_at_once)
+    return evaluate(dist, "dequantization_noise", drawn, images, context, rows_at_once=rows_at_once)
 
 
 def noise_histogram(
