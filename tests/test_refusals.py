@@ -88,7 +88,10 @@ COUNTED = [
     ("owner", "name", "least", "call"), COUNTED, ids=[f"{c[0]}-{c[1]}" for c in COUNTED]
 )
 def test_counts_are_whole_and_large_enough(images, owner, name, least, call):
-    for value in (least - 1, -1, 1.5, 2.0, True, "3", None, NAN, [2]):
+    values = [least - 1, -1, 1.5, 2.0, True, "3", NAN, [2]]
+    # As many rows as is fast are None.
+    has_default = name == "rows_at_once" and owner != "reestimate_statistics"
+    for value in values if has_default else [*values, None]:
         sentence = f"{owner} needs {name} to be a whole number of at least {least}, got {value!r}."
         refused(lambda value=value: call(images, value), sentence)
 

@@ -60,6 +60,10 @@ def evaluate(
     Raises:
         ValueError: no number of rows.
     """
+    if not len(data):  # what a row of zeros gives says the dtype and the shape
+        row = np.zeros([1, *data.shape[1:]], data.dtype)
+        own = context.replace(labels=None if context.labels is None else np.zeros([1], int))
+        return evaluate(dist, what, function, row, own, dtype=dtype, rows_at_once=rows_at_once)[:0]
     if rows_at_once is not None:
         arguments.whole(what, "rows_at_once", rows_at_once)
     plan = plan_for_values(dist, rows=len(data), rows_at_once=rows_at_once, exact=context.exact)

@@ -101,14 +101,14 @@ def sum_over_rows(
 def in_turn(
     data: np.ndarray, context: Context, rows_at_once: int
 ) -> Iterator[tuple[np.ndarray, Context]]:
-    """Yields rows of a data set, and their context, some at a time; those of an empty one once.
+    """Yields rows of a data set, and their context, some at a time.
 
     Args:
         data: `[N, ...]`.
         context: of all rows; its labels are `[N]` or None.
         rows_at_once: the most rows at a time.
     """
-    for start in range(0, max(1, len(data)), rows_at_once):
+    for start in range(0, len(data), rows_at_once):
         rows = slice(start, start + rows_at_once)
         labels = None if context.labels is None else context.labels[rows]
         own = context.replace(labels=labels, first_row=tf.constant(start, tf.int64))
