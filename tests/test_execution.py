@@ -180,6 +180,12 @@ def test_choices(monkeypatch):
     assert (plan.parts, plan.rows_at_once) == (4, 4 * 16 * 28 * 28 // 64)
     assert plan_for_values(images, rows_at_once=10).rows_at_once == 10
     assert plan_for_values(vectors).parts == 1
+    for name, shape in (("flowpp", (8, 8, 1)), ("glow", (8, 8, 1)), ("realnvp", (4, 4, 1))):
+        assert plan_for_values(build(name, shape)[0]).parts == 4
+    coupling = nvp.bijectors.Coupling(
+        nvp.bijectors.Channels(), keras.layers.Conv2D(4, 3, padding="same")
+    )
+    assert plan_for_values(nvp.Flow([coupling], (4, 4, 2))).parts == 1
     monkeypatch.setattr(device, "shards_in_use", lambda: 2)
     assert plan_for_training(images).parts == 2
     assert plan_for_training(norm).parts == 1  # statistics of whole batches

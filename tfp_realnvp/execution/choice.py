@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from tfp_realnvp.bijectors.transformers import Transformer
 from tfp_realnvp.bijectors.weights import Weights
 from tfp_realnvp.conditioners import Conditioner, GatedConv
 from tfp_realnvp.conditioners.keras_layers import normalizes_batches
@@ -117,7 +118,7 @@ def has_bfloat16_convolutions(dist: Flow) -> bool:
 
 def _can_run_twice_at_a_time(dist: Flow) -> bool:
     # Networks from elsewhere may have what `kernels.convolution` keeps from crashing.
-    return all(isinstance(layer, Conditioner | Weights) for layer in dist.keras_layers)
+    return all(isinstance(x, Conditioner | Transformer | Weights) for x in dist.keras_layers)
 
 
 def _part(dist: Flow) -> int:
