@@ -255,11 +255,7 @@ def check_event_shape(shape: Any, event_shape: tuple[int, ...], name: str) -> No
         ValueError: another event shape.
     """
     shape = tuple(shape)
-    event = shape[1:]
-    fits = len(event) == len(event_shape) and all(
-        side is None or side == expected for side, expected in zip(event, event_shape, strict=True)
-    )
-    if not fits:
+    if not tf.TensorShape(shape[1:]).is_compatible_with(event_shape):
         raise ValueError(
             f"{name} models events of shape {event_shape}, got a batch of shape {shape}."
         )
