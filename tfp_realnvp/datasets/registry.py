@@ -166,13 +166,7 @@ def load(
 def load_arrays(
     name: PathLike, split: str = "train", data_dir: PathLike | None = None, **options: Any
 ) -> Arrays:
-    """Loads a split into memory, in the order of `load`.
-
-    Args:
-        name: As in `load`.
-        split: As in `load`.
-        data_dir: As in `load`.
-        **options: As in `load`.
+    """Loads a split into memory, in the order of `load`, whose arguments it takes.
 
     Returns:
         uint8 images [N, H, W, C] or float32 vectors [N, D], and int64 labels [N] or None.
@@ -193,12 +187,7 @@ def load_arrays(
 
 
 def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> DatasetInfo:
-    """Describes a data set, reading as little of it as will do.
-
-    Args:
-        name: As in `load`.
-        data_dir: As in `load`.
-        **options: As in `load`.
+    """Describes a data set, reading as little of it as will do; for the arguments see `load`.
 
     Returns:
         The shape of an example, the number of levels and of classes.
@@ -217,12 +206,7 @@ def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> Da
 
 
 def splits(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> tuple[str, ...]:
-    """Says which splits a data set has, reading as little of it as will do.
-
-    Args:
-        name: As in `load`.
-        data_dir: As in `load`.
-        **options: As in `load`.
+    """Says which splits a data set has, reading as little as will do; for the arguments see `load`.
 
     Returns:
         Those of `"train"`, `"validation"` and `"test"` that it has, in this order. A file
