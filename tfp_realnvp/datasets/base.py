@@ -102,7 +102,7 @@ def check_integer(value: Any, name: str) -> None:
 
 
 def expanded(path: PathLike) -> Path:
-    """A path with the home folder in the place of `~`, where there is one."""
+    """A path with the home folder in the place of `~`; refuses a user's who has none."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:

@@ -29,8 +29,7 @@ class ImageFiles(Source):
     """The source of a folder or zip of images; `image_layout` has its splits and classes.
 
     What is skipped, turned or converted is said in a `DatasetWarning`, with counts; what
-    would lose information is refused, or done if an option asks for it.
-    For the options see `Decoding`.
+    would lose information is refused, or done if an option asks for it: see `Decoding`.
     """
 
     def __init__(
