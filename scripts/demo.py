@@ -18,7 +18,6 @@ def main() -> int:
     """Parses the arguments and runs the demonstration."""
     parser = Parser(
         description="Train a flow on the embedded digits, evaluate, sample, export and reload it.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", default="runs/demo", metavar="DIR", help="directory of results")
     parser.add_argument("--epochs", type=int, default=30, help="passes over the training data")

@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 COMMANDS = ("train", "evaluate", "sample", "export")
 
@@ -29,31 +29,22 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
     parser = Parser(
         prog="tfp_realnvp" if command is None else f"{command}.py",
         description="Normalizing flows of the RealNVP family.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     if command is None:
-        subparsers = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+        commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
         for name in COMMANDS:
-            module = _module(name)
-            help_text = module.DESCRIPTION
-            _fill(
-                subparsers.add_parser(
-                    name,
-                    help=help_text,
-                    description=help_text,
-                    formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-                ),
-                name,
-            )
+            _fill(commands.add_parser(name, help=_module(name).DESCRIPTION), name)
     else:
-        parser.description = _module(command).DESCRIPTION
         _fill(parser, command)
     args = parser.parse(argv)
     return guarded(_module(command or args.command).run, args)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are one sentence, as all others are."""
+    """A parser whose errors are one sentence, as all others are, and whose help has defaults."""
+
+    def __init__(self, **kwargs: Any):
+        super().__init__(formatter_class=argparse.ArgumentDefaultsHelpFormatter, **kwargs)
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """Parses the arguments, of which none may be an empty text."""
@@ -95,7 +86,9 @@ def guarded(run: Callable[[argparse.Namespace], int | None], args: argparse.Name
 
 
 def _fill(parser: argparse.ArgumentParser, command: str) -> None:
-    _module(command).add_arguments(parser)
+    module = _module(command)
+    parser.description = module.DESCRIPTION
+    module.add_arguments(parser)
     add_debug(parser)
 
 

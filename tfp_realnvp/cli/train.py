@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--option",
         action="append",
+        dest="options",
         default=[],
         metavar="NAME=VALUE",
         help="an option of the flow, such as couplings=4 or widths=[16,24,32]",
@@ -66,24 +68,8 @@ def run(args: argparse.Namespace) -> None:
     from tfp_realnvp.training import runs
 
     arguments.whole("train.py", "--test_examples", args.test_examples, least=0)
-    config = runs.RunConfig(
-        flow=args.flow,
-        dataset=args.dataset,
-        data_dir=args.data_dir,
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        schedule=args.schedule,
-        clip=args.clip,
-        ema=args.ema,
-        flip=args.flip,
-        conditional=args.conditional,
-        jit=args.jit,
-        microbatch=args.microbatch,
-        **_device_settings(args),
-        seed=args.seed,
-        options=_options(args.option),
-    )
+    settings = {field.name: getattr(args, field.name) for field in fields(runs.RunConfig)}
+    config = runs.RunConfig(**settings | _device_settings(args) | {"options": _options(args)})
     results = runs.train(
         config,
         args.out,
@@ -126,9 +112,9 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
     return asked
 
 
-def _options(texts: list[str]) -> dict[str, object]:
+def _options(args: argparse.Namespace) -> dict[str, object]:
     options: dict[str, object] = {}
-    for text in texts:
+    for text in args.options:
         name, separator, value = text.partition("=")
         if not (name and separator):
             raise ValueError(f"An option is given as NAME=VALUE, got {text!r}.")

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.conditioners.mlp import spread
+from tfp_realnvp.conditioners.mlp import dense_weights, spread
 from tfp_realnvp.core import arguments
 
 
@@ -55,17 +55,9 @@ class MADE(Conditioner):
                 f"MADE needs at least 2 inputs and a multiple of them as outputs, got {size} "
                 f"inputs and {outputs} outputs."
             )
+        self.hidden, end = dense_weights(self, size, self.widths, "he_normal", spread)
+        self.end_kernel, self.end_bias = end
         classes = self.num_classes or 0
-        sizes = (size + classes, *self.widths)
-        self.hidden = [
-            (
-                self.weight(f"dense_{i}/kernel", (inner, outer), "he_normal"),
-                self.weight(f"dense_{i}/bias", (outer,), spread(inner)),
-            )
-            for i, (inner, outer) in enumerate(itertools.pairwise(sizes))
-        ]
-        self.end_kernel = self.weight("end/kernel", (sizes[-1], outputs), "zeros")
-        self.end_bias = self.weight("end/bias", (outputs,), "zeros")
         if classes:
             self.class_bias = self.weight("end/class_bias", (classes, outputs), "zeros")
         degrees = [np.concatenate([np.arange(1, size + 1), np.zeros(classes, int)])]
@@ -81,8 +73,8 @@ class MADE(Conditioner):
         """See `Conditioner.run`."""
         x = inputs if classes is None else tf.concat([inputs, classes], -1)
         for (kernel, bias), mask in zip(self.hidden, self.masks, strict=True):
-            x = tf.nn.relu(_masked(x, kernel, mask) + tf.cast(bias.value, x.dtype))
-        outputs = _masked(x, self.end_kernel, self.end_mask) + tf.cast(self.end_bias.value, x.dtype)
+            x = tf.nn.relu(_masked(x, kernel, bias, mask))
+        outputs = _masked(x, self.end_kernel, self.end_bias, self.end_mask)
         if classes is not None:
             outputs += tf.linalg.matmul(classes, tf.cast(self.class_bias.value, x.dtype))
         return outputs
@@ -92,5 +84,6 @@ class MADE(Conditioner):
         return {**super().get_config(), "widths": list(self.widths)}
 
 
-def _masked(x, kernel, mask):
-    return tf.linalg.matmul(x, tf.cast(kernel.value, x.dtype) * tf.cast(mask, x.dtype))
+def _masked(x, kernel, bias, mask):
+    kernel = tf.cast(kernel.value, x.dtype) * tf.cast(mask, x.dtype)
+    return tf.linalg.matmul(x, kernel) + tf.cast(bias.value, x.dtype)

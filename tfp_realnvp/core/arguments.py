@@ -1,4 +1,7 @@
-"""Checks of what constructors and flows are given, in one sentence each."""
+"""Checks of what constructors and flows are given, in one sentence each.
+
+In all of them `owner` and `name` say, for the message, who was given the value, and as what.
+"""
 
 from __future__ import annotations
 
@@ -17,14 +20,7 @@ import tensorflow as tf
 def whole(
     owner: str, name: str, value: Any, *, least: int | None = 1, most: int | None = None
 ) -> int:
-    """Returns a whole number, such as a count or a size.
-
-    Args:
-        owner: who was given it, for the message.
-        name: name of the argument, for the message.
-        value: what was given.
-        least: the least allowed; None for any.
-        most: the most allowed; None for any.
+    """Returns a whole number within limits, such as a count or a size.
 
     Raises:
         ValueError: it is not a whole number, or beyond a limit.
@@ -61,14 +57,6 @@ def real(
 ) -> float:
     """Returns a finite number within limits.
 
-    Args:
-        owner: who was given it, for the message.
-        name: name of the argument, for the message.
-        value: what was given.
-        above: what it must exceed, or None.
-        least: the least allowed, or None.
-        below: what it must stay below, or None.
-
     Raises:
         ValueError: it is no finite number, or beyond a limit.
     """
@@ -93,11 +81,6 @@ def real(
 def interval(owner: str, low: Any, high: Any) -> tuple[float, float]:
     """Returns the ends of an interval.
 
-    Args:
-        owner: who was given them, for the message.
-        low: the lower end.
-        high: the upper end.
-
     Raises:
         ValueError: they or their distance are no finite numbers, or the wrong way round.
     """
@@ -111,14 +94,7 @@ def interval(owner: str, low: Any, high: Any) -> tuple[float, float]:
 def widths(
     owner: str, name: str, value: Any, *, count: int | None = None, least: int = 0
 ) -> tuple[int, ...]:
-    """Returns the widths of layers or networks.
-
-    Args:
-        owner: who was given them, for the message.
-        name: name of the argument, for the message.
-        value: what was given.
-        count: how many there must be, or None.
-        least: how many there must be at least.
+    """Returns the widths of layers or networks, `count` of them, or `least` and more.
 
     Raises:
         ValueError: they are no sequence of positive whole numbers, or too few or too many.
@@ -204,17 +180,11 @@ def dtype_policy(value: Any) -> Any:
 
 
 def annotated(owner: str, name: str, value: Any, hint: Any) -> Any:
-    """Checks a value by the annotation of the argument that it is for.
+    """Checks a value by the annotation, resolved, of the argument that it is for.
 
     `int` stands for a positive whole number, `float` for a finite number, `tuple[int, int]` for as
     many positive whole numbers, `Sequence[int]` for any number of them; `bool` and `str` for
     themselves, `... | None` for None as well. Other annotations, and none, let everything pass.
-
-    Args:
-        owner: who was given it, for the message.
-        name: name of the argument, for the message.
-        value: what was given.
-        hint: the annotation, resolved.
 
     Raises:
         ValueError: a number or a sequence of another kind.

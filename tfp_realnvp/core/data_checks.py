@@ -19,10 +19,6 @@ _WEIGHTS = "sample weights must be finite, not negative, and one for each exampl
 def check_pixels(images: Any, levels: int) -> None:
     """Checks integer images where their values can be looked at; symbolic tensors pass.
 
-    Args:
-        images: any numeric array or tensor.
-        levels: number of integer levels.
-
     Raises:
         ValueError: NaN, fractions, or values outside `0 .. levels - 1`.
     """
@@ -118,12 +114,7 @@ def labels_of_rows(labels: Any, batch: tf.Tensor, *, name: str) -> tf.Tensor:
 
 
 def asserted_pixels(images: tf.Tensor, levels: int) -> tf.Tensor:
-    """Returns images that a graph checks as `check_pixels` does, when it runs.
-
-    Args:
-        images: a tensor of images.
-        levels: number of integer levels.
-    """
+    """Returns images that a graph checks as `check_pixels` does, when it runs."""
     if images.dtype == tf.bool:
         return tf.cast(images, tf.uint8)
     if _always_valid(images.dtype.as_numpy_dtype, levels):
@@ -244,22 +235,13 @@ def check_finite(vectors: Any, dtype: Any = None) -> None:
 
 
 def check_event_shape(shape: Any, event_shape: tuple[int, ...], name: str) -> None:
-    """Checks the shape of a batch.
-
-    Args:
-        shape: shape of the batch `[N, *event]`, possibly partially known.
-        event_shape: the event shape that the flow was built for.
-        name: name of the flow, for the message.
+    """Checks the shape `[N, *event]` of a batch, possibly partially known, for the flow `name`.
 
     Raises:
         ValueError: another event shape.
     """
     shape = tuple(shape)
-    event = shape[1:]
-    fits = len(event) == len(event_shape) and all(
-        side is None or side == expected for side, expected in zip(event, event_shape, strict=True)
-    )
-    if not fits:
+    if not tf.TensorShape(shape[1:]).is_compatible_with(event_shape):
         raise ValueError(
             f"{name} models events of shape {event_shape}, got a batch of shape {shape}."
         )

@@ -1,4 +1,7 @@
-"""The checks on arrays of examples and labels, wherever they come from."""
+"""The checks on arrays of examples and labels, wherever they come from.
+
+`name` says for the error where they come from; what is wrong is a `DatasetError`.
+"""
 
 from __future__ import annotations
 
@@ -17,19 +20,7 @@ _FLOAT32_MAX = float(np.finfo(np.float32).max)
 
 
 def event_shape(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> tuple[int, ...]:
-    """Shape of one example, from an array's shape and type alone.
-
-    Args:
-        shape: The array's shape, the number of examples first.
-        dtype: The array's type.
-        name: Where it comes from, for the error.
-
-    Returns:
-        (H, W, C) or (D,).
-
-    Raises:
-        DatasetError: It is no array of images or vectors, or an empty one.
-    """
+    """Shape of one example, (H, W, C) or (D,), from an array's shape and type alone."""
     if dtype.kind not in "biuf":
         expected = "real numbers" if dtype.kind == "c" else "numbers"
         raise DatasetError(
@@ -55,15 +46,9 @@ def check_examples(
     Args:
         x: Images [N, H, W] or [N, H, W, C] of any type with integer values, or vectors [N, D]
             of finite values within float32's range.
-        name: Where they come from, for the error.
+        name: See above.
         levels: Number of values that a pixel takes.
         columns: Names of the D columns of vectors, for the error.
-
-    Returns:
-        The examples.
-
-    Raises:
-        DatasetError: Rank, type or values are wrong.
     """
     shape = event_shape(x.shape, x.dtype, name)
     if x.dtype.kind == "f" and (place := _first(~np.isfinite(x))):
@@ -100,15 +85,8 @@ def check_labels(
     Args:
         labels: Labels [N] or [N, 1] of any type with integer values, or None.
         count: Number of examples N.
-        name: Where they come from, for the error.
+        name: See above.
         num_classes: Number of classes; None for up to `MAX_CLASSES`.
-
-    Returns:
-        The labels, or None.
-
-    Raises:
-        DatasetError: There are too many or too few, or they are not integers from 0 to the
-            number of classes less one.
     """
     if labels is None:
         return None
@@ -140,16 +118,7 @@ def check_pair(
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Makes what a registered function gave examples and labels, if it is that.
 
-    Args:
-        given: What came: examples, and labels or None.
-        name: Where it comes from, for the error.
-        info: What it is said to hold, or None.
-
-    Returns:
-        uint8 images [N, H, W, C] or float32 vectors [N, D], and int64 labels [N] or None.
-
-    Raises:
-        DatasetError: It is no such pair, or not as `info` says.
+    See `check_examples` and `check_labels`; where there is an `info`, both must be as it says.
     """
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise DatasetError(
@@ -169,16 +138,7 @@ def check_pair(
 
 
 def check_shape(shape: Sequence[int], expected: Sequence[int], name: str) -> None:
-    """Refuses examples whose shape is not that of the others.
-
-    Args:
-        shape: Shape of one example.
-        expected: Shape of one example elsewhere in the data set.
-        name: Where they come from, for the error.
-
-    Raises:
-        DatasetError: The shapes differ.
-    """
+    """Refuses examples whose shape is not that of the others in the data set."""
     if tuple(shape) != tuple(expected):
         raise DatasetError(
             f"{name} holds examples of shape {list(shape)}, where the {list(expected)} of the "
@@ -194,15 +154,7 @@ def described(
     levels: int = 256,
     columns: tuple[str, ...] | None = None,
 ) -> DatasetInfo:
-    """Describes examples by their shape.
-
-    Args:
-        name: What to call them.
-        shape: Shape of one example.
-        num_classes: Number of classes, or None.
-        levels: Number of values that a pixel takes, where they are images.
-        columns: Names of a vector's components, or None.
-    """
+    """Describes examples by the shape of one; only images have levels, and vectors columns."""
     if len(shape) == 1:
         return DatasetInfo(name, shape, None, num_classes, "vector", columns)
     return DatasetInfo(name, shape, levels, num_classes, "image")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +23,7 @@ from tfp_realnvp.datasets.base import (
     Arrays,
     DatasetError,
     DatasetInfo,
+    PathLike,
     Source,
     note,
     reason,
@@ -37,7 +37,7 @@ _LABEL_KEYS = ("y", "labels", "label")
 _LEVELS = "levels"
 
 
-def source(name: str, path: Path) -> Source:
+class ArrayFile(Source):
     """The source of an array file.
 
     An `.npz` file has the keys `x_train`, `x_validation` (or `x_val`) and `x_test`, with
@@ -46,40 +46,11 @@ def source(name: str, path: Path) -> Source:
     place; without `x_test` there is no test split. Labels count if every split has them.
     One array alone, as in a `.npy` file, is cut into the first 80, the next 10 and the last
     10 percent. The key `levels` says how many values a pixel takes; 256 if absent.
-
-    Args:
-        name: What the user called it.
-        path: The file.
     """
 
-    def arrays(split: str, data_dir: str | os.PathLike[str] | None) -> Arrays:
-        del data_dir
-        with _File(name, path) as file:
-            file.note_unread()
-            return file.arrays(split)
-
-    def info(data_dir: str | os.PathLike[str] | None) -> DatasetInfo:
-        del data_dir
-        with _File(name, path) as file:
-            return file.info()
-
-    def splits(data_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
-        del data_dir
-        with _File(name, path) as file:
-            return file.splits()
-
-    return Source(arrays=arrays, info=info, splits=splits)
-
-
-class _File:
-    """The arrays of one file by key; a `.npy` file has one, under the key `x`.
-
-    Attributes:
-        event_shape: Shape of one example, which all splits agree on.
-    """
-
-    def __init__(self, name: str, path: Path) -> None:
-        self._name = name
+    def __init__(self, path: Path, name: str, data_dir: PathLike | None) -> None:
+        super().__init__(name, data_dir)
+        # A `.npy` file has one array, under the key `x`.
         with self._reading():
             self._arrays: Any = np.load(path, mmap_mode="r", allow_pickle=False)
         self._npz = isinstance(self._arrays, np.lib.npyio.NpzFile)
@@ -96,17 +67,15 @@ class _File:
         read |= {_LEVELS} if len(self.event_shape) > 1 else set()
         self._unread = [key for m in members if (key := m.removesuffix(".npy")) not in read]
 
-    def __enter__(self) -> _File:
-        return self
-
     def __exit__(self, *_: object) -> None:
         if self._npz:
             self._arrays.close()
 
     def arrays(self, split: str) -> Arrays:
-        """Examples and labels of a split."""
+        """See `Source.arrays`; says what is in the file and is not used."""
+        self._note_unread()
         rows, pair = self._rows(split), self._pair(split)
-        where = f"The split {split!r} of {self._name}"
+        where = f"The split {split!r} of {self.name}"
         if not len(rows):
             count = self._header(pair[0])[0][0]
             raise DatasetError(f"{where} has no examples: {self._at(pair[0])} holds {count}.")
@@ -115,24 +84,21 @@ class _File:
         return x, None if labels is None else labels[rows]
 
     def info(self) -> DatasetInfo:
-        """What the file holds."""
+        """See `Source.info`."""
         classes = [count_classes(self._labels(pair)) or 0 for pair in self._pairs.values()]
-        return described(self._name, self.event_shape, max(classes) or None, levels=self._levels())
+        return described(self.name, self.event_shape, max(classes) or None, levels=self._levels())
 
     def splits(self) -> tuple[str, ...]:
-        """Splits that have examples."""
+        """See `Source.splits`."""
         here = [s for s in SPLITS if s != "test" or not self._named or s in self._pairs]
         return tuple(split for split in here if len(self._rows(split)))
 
-    def note_unread(self) -> None:
-        """Says what is in the file and is not used."""
+    def _note_unread(self) -> None:
         if self._unread:
-            note(f"{self._name}: not read are {', '.join(map(repr, self._unread))}.")
+            note(f"{self.name}: not read are {', '.join(map(repr, self._unread))}.")
         without = [x for x, labels in self._pairs.values() if not labels]
         if 0 < len(without) < len(self._pairs):
-            note(
-                f"{self._name}: labels are not used, for {', '.join(map(repr, without))} has none."
-            )
+            note(f"{self.name}: labels are not used, for {', '.join(map(repr, without))} has none.")
 
     @property
     def _named(self) -> bool:
@@ -147,7 +113,7 @@ class _File:
         rest = [key for key in self._keys if key not in (*_LABEL_KEYS, _LEVELS)]
         if len(rest) != 1 or len(labels) > 1:
             raise DatasetError(
-                f"{self._name} has the keys {', '.join(map(repr, self._keys)) or '(none)'}, where "
+                f"{self.name} has the keys {', '.join(map(repr, self._keys)) or '(none)'}, where "
                 "'x_train', 'x_test' and the like, or one array, with labels under 'y', were "
                 "expected."
             )
@@ -162,7 +128,7 @@ class _File:
         if not self._named:
             return self._pairs[None]
         if split == "test" and split not in self._pairs:
-            raise DatasetError(f"{self._name} has no key 'x_test' beside 'x_train'.")
+            raise DatasetError(f"{self.name} has no key 'x_test' beside 'x_train'.")
         return self._pairs.get(split) or self._pairs["train"]
 
     def _rows(self, split: str) -> np.ndarray:
@@ -219,7 +185,7 @@ class _File:
             return self._arrays[key] if self._npz else self._arrays
 
     def _at(self, key: str) -> str:
-        return f"{key!r} in {self._name}" if self._npz else self._name
+        return f"{key!r} in {self.name}" if self._npz else self.name
 
     @contextmanager
     def _reading(self, key: str | None = None) -> Iterator[None]:
@@ -233,5 +199,5 @@ class _File:
             why = (
                 "it holds Python objects, where numbers were expected" if objects else reason(error)
             )
-            where = self._at(key) if key else self._name
+            where = self._at(key) if key else self.name
             raise DatasetError(f"{where} cannot be read as arrays: {why}.") from error

@@ -2,7 +2,8 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from abc import abstractmethod
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -12,6 +13,8 @@ import numpy as np
 
 SPLITS = ("train", "validation", "test")
 """The splits that there are; `splits` says which of them a data set has."""
+
+PathLike = str | os.PathLike[str]
 
 Arrays = tuple[np.ndarray, np.ndarray | None]
 """Examples `[N, ...]` and int64 labels `[N]`, or None in their place."""
@@ -58,56 +61,48 @@ class DatasetInfo:
     columns: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True)
-class Source:
-    """One place that data comes from.
+class Source(AbstractContextManager):
+    """One place that data comes from, open until the end of its `with` block.
 
-    Attributes:
-        arrays: `arrays(split, data_dir, **options)` gives the examples and labels of a split.
-        info: `info(data_dir, **options)` describes them, without reading them if it can.
-        options: Names of the options that all of these take.
-        splits: `splits(data_dir, **options)` says which splits there are, in the order of
-            `SPLITS`, without reading them if it can.
+    What can be given to its constructor by keyword alone are the options that users may give.
+
+    Args:
+        name: What the user calls it.
+        data_dir: The user's data folder, or None.
     """
 
-    arrays: Callable[..., Arrays]
-    info: Callable[..., DatasetInfo]
-    options: frozenset[str] = frozenset()
-    splits: Callable[..., tuple[str, ...]] = lambda data_dir, **options: SPLITS
+    def __init__(self, name: str, data_dir: PathLike | None) -> None:
+        self.name, self.data_dir = name, data_dir
+
+    def __exit__(self, *_: object) -> None:
+        """Closes what it holds open."""
+
+    @abstractmethod
+    def arrays(self, split: str) -> Arrays:
+        """Examples and labels of one of `SPLITS`."""
+
+    @abstractmethod
+    def info(self) -> DatasetInfo:
+        """What they are like, found out without reading them if it can be."""
+
+    def splits(self) -> tuple[str, ...]:
+        """Those of `SPLITS` that there are, in this order."""
+        return SPLITS
 
 
 def note(message: str) -> None:
-    """Says what was left out or changed; Python shows each such message once.
-
-    Args:
-        message: One sentence, with the counts.
-    """
+    """Says in one sentence what was left out or changed; Python shows each such message once."""
     warnings.warn(DatasetWarning(_one_line(message)), stacklevel=1)
 
 
 def check_integer(value: Any, name: str) -> None:
-    """Refuses what is no integer.
-
-    Args:
-        value: What came.
-        name: What it is, for the error.
-
-    Raises:
-        DatasetError: It is no integer.
-    """
+    """Refuses what is no integer, with its name."""
     if not isinstance(value, Integral):
         raise DatasetError(f"{name} must be an integer; got {value!r}.")
 
 
-def expanded(path: str | os.PathLike[str]) -> Path:
-    """A path with the home folder in the place of `~`.
-
-    Args:
-        path: The path.
-
-    Raises:
-        DatasetError: The user that it names has none.
-    """
+def expanded(path: PathLike) -> Path:
+    """A path with the home folder in the place of `~`; refuses a user's who has none."""
     try:
         return Path(path).expanduser()
     except RuntimeError as error:
@@ -115,24 +110,13 @@ def expanded(path: str | os.PathLike[str]) -> Path:
 
 
 def reason(error: Exception) -> str:
-    """What a library's error says, to end a sentence with.
-
-    Args:
-        error: The error.
-    """
+    """What a library's error says, to end a sentence with."""
     lines = str(error).strip().splitlines()
     return lines[0].rstrip(" .") if lines else type(error).__name__
 
 
 def check_split(split: str) -> None:
-    """Refuses a split that no data set has.
-
-    Args:
-        split: The name to check.
-
-    Raises:
-        DatasetError: It is none of `SPLITS`.
-    """
+    """Refuses a split that is none of `SPLITS`."""
     if split not in SPLITS:
         raise DatasetError(f"There is no split {split!r}; the splits are {', '.join(SPLITS)}.")
 

@@ -63,16 +63,23 @@ def batches(
     """
     import tensorflow as tf
 
+    check_integer(batch_size, "batch_size")
+    check_integer(seed, "seed")
+    check_integer(start_step, "start_step")
+    if num_steps is not None:
+        check_integer(num_steps, "num_steps")
+    if batch_size < 1 or start_step < 0 or (num_steps is not None and num_steps < 0):
+        raise DatasetError(
+            f"Batches need batch_size >= 1, start_step >= 0 and num_steps >= 0; got {batch_size}, "
+            f"{start_step} and {num_steps}."
+        )
+    if labels is not None and len(labels) != len(x):
+        raise DatasetError(f"There are {len(labels)} labels for {len(x)} examples.")
+    if flip and x.ndim != 4:
+        raise DatasetError(
+            f"Only images [N, H, W, C] can be flipped; these examples have shape {list(x.shape)}."
+        )
     count = len(x)
-    _check(
-        x,
-        labels,
-        batch_size=batch_size,
-        seed=seed,
-        start_step=start_step,
-        num_steps=num_steps,
-        flip=flip,
-    )
     steps_per_epoch = count // batch_size if drop_remainder else -(-count // batch_size)
     if not steps_per_epoch:
         raise DatasetError(
@@ -114,36 +121,6 @@ def batches(
     options = tf.data.Options()
     options.deterministic = True
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
-
-
-def _check(
-    x: np.ndarray,
-    labels: np.ndarray | None,
-    *,
-    batch_size: int,
-    seed: int,
-    start_step: int,
-    num_steps: int | None,
-    flip: bool,
-) -> None:
-    for name, value in {
-        "batch_size": batch_size,
-        "seed": seed,
-        "start_step": start_step,
-        "num_steps": 0 if num_steps is None else num_steps,
-    }.items():
-        check_integer(value, name)
-    if batch_size < 1 or start_step < 0 or (num_steps is not None and num_steps < 0):
-        raise DatasetError(
-            f"Batches need batch_size >= 1, start_step >= 0 and num_steps >= 0; got {batch_size}, "
-            f"{start_step} and {num_steps}."
-        )
-    if labels is not None and len(labels) != len(x):
-        raise DatasetError(f"There are {len(labels)} labels for {len(x)} examples.")
-    if flip and x.ndim != 4:
-        raise DatasetError(
-            f"Only images [N, H, W, C] can be flipped; these examples have shape {list(x.shape)}."
-        )
 
 
 def _flip(images: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:

@@ -70,10 +70,7 @@ def is_writable(folder: Path) -> bool:
     """Whether files may be put into a folder, found out without trying.
 
     The mode is asked as well as the system, which lets an administrator write into folders
-    that were marked read-only on purpose.
-
-    Args:
-        folder: The folder; one that is not there yet counts by its nearest parent.
+    that were marked read-only on purpose. One that is not there yet counts by its nearest parent.
     """
     folder = folder.absolute()
     try:
@@ -94,11 +91,7 @@ def _is_own(root: Path) -> bool:
 
 
 def file_identity(path: Path) -> list[Any]:
-    """What changes when a file does: its place, size in bytes and time in nanoseconds.
-
-    Args:
-        path: The file.
-    """
+    """What changes when a file does: its place, size in bytes and time in nanoseconds."""
     status = path.stat()
     return [str(path.resolve()), status.st_size, status.st_mtime_ns]
 

@@ -1,6 +1,5 @@
 """The 8x8 handwritten digits that come with the package: the set that always works."""
 
-import os
 from importlib import resources
 
 import numpy as np
@@ -10,17 +9,17 @@ from tfp_realnvp.datasets.base import Arrays, DatasetInfo, Source
 # A fixed cut in file order: different writers fill the file's beginning and its end.
 _BOUNDS = {"train": (0, 1297), "validation": (1297, 1547), "test": (1547, 1797)}
 
-_INFO = DatasetInfo(name="digits", event_shape=(8, 8, 1), levels=17, num_classes=10, kind="image")
 
-
-def source() -> Source:
+class Digits(Source):
     """The source of `digits`."""
-    return Source(arrays=_arrays, info=lambda data_dir: _INFO)
 
+    def arrays(self, split: str) -> Arrays:
+        """See `Source.arrays`."""
+        file = resources.files("tfp_realnvp.datasets") / "_files" / "digits.npz"
+        with file.open("rb") as stream, np.load(stream) as arrays:
+            rows = slice(*_BOUNDS[split])
+            return arrays["images"][rows], arrays["labels"][rows].astype(np.int64)
 
-def _arrays(split: str, data_dir: str | os.PathLike[str] | None) -> Arrays:
-    del data_dir  # it is inside the package
-    file = resources.files("tfp_realnvp.datasets") / "_files" / "digits.npz"
-    with file.open("rb") as stream, np.load(stream) as arrays:
-        rows = slice(*_BOUNDS[split])
-        return arrays["images"][rows], arrays["labels"][rows].astype(np.int64)
+    def info(self) -> DatasetInfo:
+        """See `Source.info`."""
+        return DatasetInfo(self.name, (8, 8, 1), levels=17, num_classes=10, kind="image")

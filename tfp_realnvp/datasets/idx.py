@@ -32,14 +32,9 @@ _LABELS_MAGIC = 0x0801
 
 
 def find(data_dir: Path, name: str) -> Path | None:
-    """The folder that holds the four files of a data set.
+    """The folder that holds the four files of a data set, or None if none holds any.
 
-    Args:
-        data_dir: Where to look: in its folder `name`, then in itself.
-        name: `"mnist"` or `"fashion_mnist"`.
-
-    Returns:
-        The folder, or None if there is none with any of the files.
+    Looked for in the folder `name` of the data folder, then in that itself.
 
     Raises:
         DatasetNotFoundError: Some of the files are there, and others are not.
@@ -56,11 +51,7 @@ def find(data_dir: Path, name: str) -> Path | None:
 
 
 def read(folder: Path, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Reads and checks the four files.
-
-    Args:
-        folder: Where they are.
-        name: The data set that they are meant to be.
+    """Reads the four files, and checks that they are those of a data set.
 
     Returns:
         uint8 images [N, 28, 28, 1] and int64 labels [N] in file order, for train and test.
@@ -87,11 +78,7 @@ def read(folder: Path, name: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
 
 
 def labels_digest(labels: np.ndarray) -> str:
-    """SHA-256 of labels as single bytes.
-
-    Args:
-        labels: Labels [N].
-    """
+    """SHA-256 of labels [N] as single bytes."""
     return hashlib.sha256(labels.astype(np.uint8).tobytes()).hexdigest()
 
 

@@ -35,11 +35,39 @@ class Decoding:
         image_size: Height and width in pixels to bring all to; None keeps them as they are.
         channels: 1 makes all grey and 3 all colour; None takes what the first has.
         background: Colour that transparent images are laid on, as `"white"` or `"#ff0000"`.
+
+    Raises:
+        DatasetError: One of them is something else.
     """
 
     image_size: tuple[int, int] | None = None
     channels: int | None = None
     background: str | None = None
+
+    def __post_init__(self) -> None:
+        from PIL import ImageColor
+
+        if self.image_size is not None:
+            try:
+                height, width = (int(side) for side in self.image_size if side == int(side))
+            except (TypeError, ValueError, OverflowError):
+                height = width = 0
+            if min(height, width) < 1:
+                raise DatasetError(
+                    "image_size must be (height, width) in pixels, integers from 1; got "
+                    f"{self.image_size!r}."
+                )
+            object.__setattr__(self, "image_size", (height, width))
+        if self.channels not in (None, 1, 3):
+            raise DatasetError(f"channels must be 1 (grey) or 3 (colour); got {self.channels!r}.")
+        if self.background is not None:
+            try:
+                ImageColor.getrgb(self.background)
+            except (AttributeError, TypeError, ValueError) as error:
+                raise DatasetError(
+                    "background must be a colour such as 'white' or '#ff0000'; got "
+                    f"{self.background!r}."
+                ) from error
 
 
 def decode_images(
@@ -54,13 +82,14 @@ def decode_images(
         like: The file that decides on the shape.
 
     Returns:
-        uint8 [N, H, W, C] with C = 1 or 3, and how many were changed in which way.
+        uint8 [N, H, W, C] with C = 1 or 3, each turned as its EXIF orientation says, and how many
+        were changed in which way.
 
     Raises:
-        DatasetError: A file cannot be decoded without loss, or is of another size than the
-            first.
+        DatasetError: A file cannot be decoded without a loss that was not asked for, or is of
+            another size than the first.
     """
-    first, _ = decode_image(read(like), like, decoding)
+    first, _ = _decode(read(like), like, decoding, None)
     try:
         images = np.empty([len(paths), *first.shape], np.uint8)
     except MemoryError as error:
@@ -72,10 +101,14 @@ def decode_images(
     def decode(start: int) -> Counter[str]:
         changes: Counter[str] = Counter()
         for row in range(start, min(start + chunk, len(paths))):
-            image, changed = decode_image(
-                read(paths[row]), paths[row], decoding, channels=first.shape[-1]
-            )
-            check_size(image, paths[row], first, like)
+            path = paths[row]
+            image, changed = _decode(read(path), path, decoding, first.shape[-1])
+            if image.shape != first.shape:
+                raise DatasetError(
+                    f"The image {path} has {image.shape[0]}x{image.shape[1]} pixels, where all "
+                    f"must have the {first.shape[0]}x{first.shape[1]} of {like}; image_size "
+                    "brings them to one size."
+                )
             images[row] = image
             changes.update(changed)
         return changes
@@ -85,42 +118,10 @@ def decode_images(
         return images, sum(pool.map(decode, range(0, len(paths), chunk)), Counter())
 
 
-def check_size(image: np.ndarray, path: str, first: np.ndarray, like: str) -> None:
-    """Refuses an image that is not of the size of the first.
-
-    Args:
-        image: Pixels [H, W, C].
-        path: Its name, for the error.
-        first: Pixels of the first.
-        like: The first's name, for the error.
-
-    Raises:
-        DatasetError: The sizes differ.
-    """
-    if image.shape[:2] != first.shape[:2]:
-        raise DatasetError(
-            f"The image {path} has {image.shape[0]}x{image.shape[1]} pixels, where all must have "
-            f"the {first.shape[0]}x{first.shape[1]} of {like}; image_size brings them to one size."
-        )
-
-
-def decode_image(
-    data: bytes, path: str, decoding: Decoding, *, channels: int | None = None
+def _decode(
+    data: bytes, path: str, decoding: Decoding, channels: int | None
 ) -> tuple[np.ndarray, list[str]]:
-    """Decodes one file.
-
-    Args:
-        data: Its bytes.
-        path: Its name, for the error.
-        decoding: What was asked for.
-        channels: 1 or 3, as the other images have; None takes what the file has.
-
-    Returns:
-        uint8 [H, W, C], turned as its EXIF orientation says, and what was changed.
-
-    Raises:
-        DatasetError: It cannot be decoded, or not without a loss that was not asked for.
-    """
+    """Decodes one file to uint8 [H, W, C], upright, and says what was changed."""
     from PIL import Image
 
     try:
@@ -217,14 +218,9 @@ def _without_transparency(
 
 
 def crop_and_resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Takes the largest centred crop of the wanted proportions, and resizes it.
+    """Takes the largest centred crop of the proportions of (H, W), and resizes it to that.
 
-    Args:
-        image: A PIL image.
-        size: Height and width in pixels of the result.
-
-    Returns:
-        The image; bilinear, with antialiasing when it shrinks.
+    Bilinear, with antialiasing when it shrinks.
     """
     from PIL import Image
 

@@ -1,7 +1,9 @@
 """What the paths of image files say: splits and classes."""
 
-from collections.abc import Sequence
+import posixpath
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import numpy as np
 
@@ -60,23 +62,20 @@ def read_layout(paths: Sequence[str], name: str) -> Layout:
     """
     paths = sorted(paths)
     notes = []
-    depth = _wrapping_depth(paths)
-    inner = {path: path.split("/")[depth:] for path in paths}
+    around = posixpath.commonpath([posixpath.dirname(path) for path in paths])
+    inner = {path: PurePosixPath(path).relative_to(around).parts for path in paths}
     found = {split for parts in inner.values() if (split := _split_of(parts))}
+    split_of: dict[str, str] = {}
     if len(found) >= 2:
         if "train" not in found:
             raise DatasetError(f"{name} has the folders {', '.join(sorted(found))} but no train.")
-        outside = [path for path, parts in inner.items() if not _split_of(parts)]
-        if outside:
+        split_of = {path: split for path, parts in inner.items() if (split := _split_of(parts))}
+        if outside := [path for path in inner if path not in split_of]:
             notes.append(
                 f"{name}: skipped images outside the folders of splits ({len(outside)}, first "
                 f"{outside[0]})."
             )
-        inner = {path: parts for path, parts in inner.items() if _split_of(parts)}
-        split_of = {path: _split_of(parts) for path, parts in inner.items()}
-        inner = {path: parts[1:] for path, parts in inner.items()}
-    else:
-        split_of = dict.fromkeys(inner)
+        inner = {path: inner[path][1:] for path in split_of}
     classes = _classes(list(inner.values()))
     loose = [path for path, parts in inner.items() if len(parts) == 1]
     if 0 < len(loose) < len(inner):
@@ -86,8 +85,7 @@ def read_layout(paths: Sequence[str], name: str) -> Layout:
         )
     number = {label: index for index, label in enumerate(classes)}
     label_of = {path: number[parts[0]] for path, parts in inner.items()} if classes else None
-
-    if len(found) >= 2:
+    if split_of:
         groups = {s: [path for path in inner if split_of[path] == s] for s in sorted(found)}
         if "validation" not in groups:
             train = groups["train"]
@@ -96,31 +94,18 @@ def read_layout(paths: Sequence[str], name: str) -> Layout:
             groups["validation"] = [train[row] for row in held]
     else:
         everything = list(inner)
-        rows = cut_by_hash(
-            ["/".join(inner[path]) for path in everything], _labels(everything, label_of)
-        )
+        rows = cut_by_hash(["/".join(parts) for parts in inner.values()], _labels(inner, label_of))
         groups = {split: [everything[row] for row in rows[split]] for split in rows}
     labels = {split: _labels(group, label_of) for split, group in groups.items()}
     return Layout(paths=groups, labels=labels, classes=classes, notes=tuple(notes))
 
 
-def _labels(paths: Sequence[str], label_of: dict[str, int] | None) -> np.ndarray | None:
+def _labels(paths: Iterable[str], label_of: dict[str, int] | None) -> np.ndarray | None:
     return None if label_of is None else np.array([label_of[path] for path in paths], np.int64)
 
 
 def _split_of(parts: Sequence[str]) -> str | None:
     return _SPLIT_NAMES.get(parts[0].lower()) if len(parts) > 1 else None
-
-
-def _wrapping_depth(paths: Sequence[str]) -> int:
-    """How many folders hold everything, and say nothing."""
-    split = [path.split("/") for path in paths]
-    depth = 0
-    while all(len(parts) > depth + 1 for parts in split):
-        if len({parts[depth] for parts in split}) > 1:
-            break
-        depth += 1
-    return depth
 
 
 def _classes(inner: Sequence[Sequence[str]]) -> tuple[str, ...]:

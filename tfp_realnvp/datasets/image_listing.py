@@ -6,7 +6,7 @@ import os
 import posixpath
 import stat
 import zipfile
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,33 +20,6 @@ SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """Endings of the names of files that are read."""
 
 
-class Skipped:
-    """Counts the files that are left out, by what they are."""
-
-    def __init__(self) -> None:
-        self._counts: Counter[str] = Counter()
-        self._first: dict[str, str] = {}
-
-    def add(self, what: str, path: str) -> None:
-        """Counts a file.
-
-        Args:
-            what: What it is, in the plural.
-            path: Its path.
-        """
-        self._counts[what] += 1
-        self._first.setdefault(what, path)
-
-    def __bool__(self) -> bool:
-        return bool(self._counts)
-
-    def __str__(self) -> str:
-        return ", ".join(
-            f"{what} ({count}, first {self._first[what]})"
-            for what, count in sorted(self._counts.items())
-        )
-
-
 @dataclass
 class Listing:
     """Image files by their paths.
@@ -55,29 +28,32 @@ class Listing:
         place: What changes when the folder or zip does.
         read: Gives the bytes of a path.
         files: What changes when a file does, by relative path with forward slashes.
-        skipped: What else was there.
+        skipped: Paths of what else was there, by what it is, in the plural.
         notes: Sentences on what was read in another way than it was written.
     """
 
     place: Any
     read: Callable[[str], bytes]
     files: dict[str, Any] = field(default_factory=dict)
-    skipped: Skipped = field(default_factory=Skipped)
+    skipped: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     notes: list[str] = field(default_factory=list)
 
     def takes(self, path: str) -> bool:
-        """Whether a path is one of an image; counts it as skipped if not.
-
-        Args:
-            path: Relative path with forward slashes.
-        """
+        """Whether a relative path is one of an image; adds it to `skipped` if not."""
         is_image = path.lower().endswith(SUFFIXES)
         is_hidden = any(part.startswith((".", "__MACOSX")) for part in path.split("/"))
         if is_image and is_hidden:
-            self.skipped.add("hidden images", path)
+            self.skipped["hidden images"].append(path)
         elif not is_image and not is_hidden:
-            self.skipped.add("files of other types", path)
+            self.skipped["files of other types"].append(path)
         return is_image and not is_hidden
+
+    def said_of_skipped(self) -> str:
+        """How many files were skipped, by what they are, with the first of each."""
+        return ", ".join(
+            f"{what} ({len(paths)}, first {paths[0]})"
+            for what, paths in sorted(self.skipped.items())
+        )
 
 
 @contextmanager
@@ -107,7 +83,7 @@ def opened(name: str, path: Path) -> Iterator[Listing]:
 
 def _checked(name: str, listing: Listing) -> Listing:
     if not listing.files:
-        but = f", but {listing.skipped}" if listing.skipped else ""
+        but = f", but {listing.said_of_skipped()}" if listing.skipped else ""
         raise DatasetError(
             f"{name} holds no {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} files{but}."
         )
@@ -126,12 +102,12 @@ def _list_folder(folder: Path) -> Listing:
             try:
                 status = start.stat()
             except OSError:
-                listing.skipped.add("links that lead nowhere", _relative(start, folder))
+                listing.skipped["links that lead nowhere"].append(_relative(start, folder))
                 continue
             if not stat.S_ISDIR(status.st_mode):
                 _take(listing, _relative(start, folder), status, seen)
             elif _inode(status) in seen:
-                listing.skipped.add("links to folders seen already", _relative(start, folder))
+                listing.skipped["links to folders seen already"].append(_relative(start, folder))
             else:
                 for path, status in _walk(start, seen, links):
                     _take(listing, _relative(path, folder), status, seen)
@@ -167,9 +143,9 @@ def _take(
         return
     inode = _inode(status)
     if not stat.S_ISREG(status.st_mode):
-        listing.skipped.add("special files", relative)
+        listing.skipped["special files"].append(relative)
     elif inode in seen:
-        listing.skipped.add("other names of the same files", relative)
+        listing.skipped["other names of the same files"].append(relative)
     else:
         seen.add(inode)
         listing.files[relative] = [status.st_size, status.st_mtime_ns]
@@ -194,12 +170,12 @@ def _list_zip(name: str, path: Path, archive: zipfile.ZipFile) -> Listing:
         if member.filename.endswith(("/", "\\")) or not listing.takes(inner):
             continue
         if stat.S_ISLNK(member.external_attr >> 16):
-            listing.skipped.add("links", inner)
+            listing.skipped["links"].append(inner)
             continue
         if member.flag_bits & 1:
             raise DatasetError(f"{name} is encrypted: unpack it, or give a zip without a password.")
         if inner in members:
-            listing.skipped.add("files of a name that comes again", inner)
+            listing.skipped["files of a name that comes again"].append(inner)
         backslashes += "\\" in member.filename
         members[inner] = member
         listing.files[inner] = [member.file_size, member.CRC]

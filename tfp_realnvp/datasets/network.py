@@ -8,18 +8,11 @@ TIMEOUT_SECONDS = 3.0
 
 
 def is_reachable(url: str, *, timeout: float = TIMEOUT_SECONDS) -> bool:
-    """Whether an address answers at all; no data are fetched.
+    """Whether an address answers, and not with an error; no data are fetched.
 
     Proxies in the environment are used, as the download will use them. The probe runs in a
-    thread that is left behind when time is up, since looking up a host's name knows no
+    thread that is left behind when the seconds are up, since looking up a host's name knows no
     time limit.
-
-    Args:
-        url: The address.
-        timeout: Seconds to wait.
-
-    Returns:
-        True if it answered, and not with an error.
     """
     answers: list[bool] = []
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from tfp_realnvp.datasets import array_files, digits, image_files, tables, tfds_source, toys
+from tfp_realnvp.datasets import array_files, tables
 from tfp_realnvp.datasets.array_checks import check_pair, check_shape, count_classes, described
 from tfp_realnvp.datasets.base import (
     SPLITS,
@@ -16,17 +19,25 @@ from tfp_realnvp.datasets.base import (
     DatasetError,
     DatasetInfo,
     DatasetNotFoundError,
+    PathLike,
     Source,
     check_split,
     expanded,
 )
+from tfp_realnvp.datasets.digits import Digits
+from tfp_realnvp.datasets.image_files import ImageFiles
+from tfp_realnvp.datasets.tfds_source import RECIPES, TfdsSet
+from tfp_realnvp.datasets.toys import DRAWS, Toy
 
 if TYPE_CHECKING:
     import tensorflow as tf
 
-_SOURCES: dict[str, Source] = {"digits": digits.source(), **toys.sources(), **tfds_source.sources()}
-
-PathLike = str | os.PathLike[str]
+# What makes the source of a name, given that, the data folder and the options.
+_SOURCES: dict[str, Callable[..., Source]] = {
+    "digits": Digits,
+    **dict.fromkeys(DRAWS, Toy),
+    **dict.fromkeys(RECIPES, TfdsSet),
+}
 
 _ZIP = ".zip"
 _PATHS = "a folder or a zip of images, or a .npy, .npz, .csv, .tsv or .parquet file"
@@ -82,23 +93,36 @@ def register(
     if info is not None and info.levels is not None and not 2 <= info.levels <= 256:
         raise DatasetError(f"{name!r} needs 2 to 256 levels, as uint8 holds; got {info.levels}.")
     given = tuple(split for split in SPLITS if split in splits)
+    _SOURCES[name] = partial(_Registered, arrays, info, given)
 
-    def describe(data_dir: PathLike | None) -> DatasetInfo:
-        if info is not None:
-            return info
-        x, labels = read("train", data_dir)
-        return described(name, x.shape[1:], count_classes(labels))
 
-    def read(split: str, data_dir: PathLike | None) -> Arrays:
-        if split not in given:
-            raise DatasetError(f"{name} has no split {split!r}; it has {', '.join(given)}.")
-        where = f"The split {split!r} of {name}"
-        x, labels = check_pair(arrays(split, data_dir), where, info=info)
+@dataclass
+class _Registered(Source):
+    read: Callable[[str, PathLike | None], Arrays]
+    known: DatasetInfo | None
+    given: tuple[str, ...]
+    name: str
+    data_dir: PathLike | None
+
+    def arrays(self, split: str) -> Arrays:
+        if split not in self.given:
+            raise DatasetError(
+                f"{self.name} has no split {split!r}; it has {', '.join(self.given)}."
+            )
+        where = f"The split {split!r} of {self.name}"
+        x, labels = check_pair(self.read(split, self.data_dir), where, info=self.known)
         if split != "train":
-            check_shape(x.shape[1:], describe(data_dir).event_shape, where)
+            check_shape(x.shape[1:], self.info().event_shape, where)
         return x, labels
 
-    _SOURCES[name] = Source(arrays=read, info=describe, splits=lambda data_dir: given)
+    def info(self) -> DatasetInfo:
+        if self.known is not None:
+            return self.known
+        x, labels = self.arrays("train")
+        return described(self.name, x.shape[1:], count_classes(labels))
+
+    def splits(self) -> tuple[str, ...]:
+        return self.given
 
 
 def load(
@@ -142,13 +166,7 @@ def load(
 def load_arrays(
     name: PathLike, split: str = "train", data_dir: PathLike | None = None, **options: Any
 ) -> Arrays:
-    """Loads a split into memory, in the order of `load`.
-
-    Args:
-        name: As in `load`.
-        split: As in `load`.
-        data_dir: As in `load`.
-        **options: As in `load`.
+    """Loads a split into memory, in the order of `load`, whose arguments it takes.
 
     Returns:
         uint8 images [N, H, W, C] or float32 vectors [N, D], and int64 labels [N] or None.
@@ -164,17 +182,12 @@ def load_arrays(
         ((2000, 2), True)
     """
     check_split(split)
-    with _naming(name):
-        return _source(name, data_dir, options).arrays(split, data_dir, **options)
+    with _opened(name, data_dir, options) as source:
+        return source.arrays(split)
 
 
 def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> DatasetInfo:
-    """Describes a data set, reading as little of it as will do.
-
-    Args:
-        name: As in `load`.
-        data_dir: As in `load`.
-        **options: As in `load`.
+    """Describes a data set, reading as little of it as will do; for the arguments see `load`.
 
     Returns:
         The shape of an example, the number of levels and of classes.
@@ -188,17 +201,12 @@ def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> Da
         >>> datasets.info("digits").levels, datasets.info("mnist").levels
         (17, 256)
     """
-    with _naming(name):
-        return _source(name, data_dir, options).info(data_dir, **options)
+    with _opened(name, data_dir, options) as source:
+        return source.info()
 
 
 def splits(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> tuple[str, ...]:
-    """Says which splits a data set has, reading as little of it as will do.
-
-    Args:
-        name: As in `load`.
-        data_dir: As in `load`.
-        **options: As in `load`.
+    """Says which splits a data set has, reading as little as will do; for the arguments see `load`.
 
     Returns:
         Those of `"train"`, `"validation"` and `"test"` that it has, in this order. A file
@@ -214,31 +222,43 @@ def splits(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> 
         >>> datasets.splits("digits")
         ('train', 'validation', 'test')
     """
-    with _naming(name):
-        return _source(name, data_dir, options).splits(data_dir, **options)
+    with _opened(name, data_dir, options) as source:
+        return source.splits()
 
 
-def _source(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) -> Source:
+@contextmanager
+def _opened(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) -> Iterator[Source]:
+    """Opens a source; says which file the system's errors are about, which keep it apart."""
     text = os.fsdecode(name)
-    source = _SOURCES.get(text) or _path_source(text, data_dir)
-    unknown = sorted(set(options) - source.options)
-    if unknown:
-        known = f"takes {', '.join(sorted(source.options))}" if source.options else "takes none"
-        raise DatasetError(f"The data set {text!r} has no option {unknown[0]!r}; it {known}.")
-    return source
+    try:
+        make = _SOURCES.get(text) or _of_path(text, data_dir)
+        arguments = inspect.signature(make).parameters.values()
+        known = sorted(a.name for a in arguments if a.kind is a.KEYWORD_ONLY)
+        if unknown := sorted(set(options) - set(known)):
+            takes = f"takes {', '.join(known)}" if known else "takes none"
+            raise DatasetError(f"The data set {text!r} has no option {unknown[0]!r}; it {takes}.")
+        with make(text, data_dir, **options) as source:
+            yield source
+    except DatasetError:
+        raise
+    except OSError as error:
+        kind = DatasetNotFoundError if isinstance(error, FileNotFoundError) else DatasetError
+        raise kind(
+            f"{error.filename or name} cannot be read: {error.strerror or error}."
+        ) from error
 
 
-def _path_source(text: str, data_dir: PathLike | None) -> Source:
+def _of_path(text: str, data_dir: PathLike | None) -> Callable[..., Source]:
     path = expanded(text)
     if data_dir is not None and not path.exists():
         path = expanded(data_dir) / path
     file = path.name.lower()
     if text and (path.is_dir() or (file.endswith(_ZIP) and path.is_file())):
-        return image_files.source(text, path)
+        return partial(ImageFiles, path)
     if file.endswith(array_files.SUFFIXES) and path.is_file():
-        return array_files.source(text, path)
+        return partial(array_files.ArrayFile, path)
     if file.endswith(tables.SUFFIXES) and path.is_file():
-        return tables.source(text, path)
+        return partial(tables.Table, path)
     if text and path.exists():
         what = "is no data set" if path.is_file() else "is neither a file nor a folder"
         raise DatasetError(f"{text} {what}: give {_PATHS}.")
@@ -250,17 +270,3 @@ def _path_source(text: str, data_dir: PathLike | None) -> Source:
         f"There is no data set {text!r}{hint}; the known ones are {', '.join(names())}, and the "
         f"path of {_PATHS} works too."
     )
-
-
-@contextmanager
-def _naming(name: PathLike) -> Iterator[None]:
-    """Says which file the system's errors are about: they keep it apart from the message."""
-    try:
-        yield
-    except DatasetError:
-        raise
-    except OSError as error:
-        kind = DatasetNotFoundError if isinstance(error, FileNotFoundError) else DatasetError
-        raise kind(
-            f"{error.filename or name} cannot be read: {error.strerror or error}."
-        ) from error

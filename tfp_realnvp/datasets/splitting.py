@@ -14,8 +14,8 @@ def hold_out_last_tenth(labels: np.ndarray | None, count: int) -> tuple[np.ndarr
         count: Number of examples N.
 
     Returns:
-        Rows for training and rows for validation, both in the order of the data. A class
-        of fewer than ten gives one example, a class of one gives none.
+        Rows of both, in the order of the data. A class of fewer than ten gives one example, a class
+        of one gives none.
     """
     labels = np.zeros(count, np.int64) if labels is None else labels
     held = np.zeros(count, bool)
@@ -26,14 +26,7 @@ def hold_out_last_tenth(labels: np.ndarray | None, count: int) -> tuple[np.ndarr
 
 
 def cut_in_order(count: int) -> dict[str, np.ndarray]:
-    """Cuts data into the first 80, the next 10 and the last 10 percent.
-
-    Args:
-        count: Number of examples N.
-
-    Returns:
-        Rows of each split.
-    """
+    """Cuts so many examples into the first 80, the next 10 and the last 10 percent, by rows."""
     tenth = _tenth(count, least=3)
     rows = np.arange(count)
     bounds = [count - 2 * tenth, count - tenth]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import os
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -16,7 +15,15 @@ from tfp_realnvp.datasets.array_checks import (
     count_classes,
     described,
 )
-from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetError, DatasetInfo, Source, reason
+from tfp_realnvp.datasets.base import (
+    SPLITS,
+    Arrays,
+    DatasetError,
+    DatasetInfo,
+    PathLike,
+    Source,
+    reason,
+)
 from tfp_realnvp.datasets.splitting import cut_in_order
 
 if TYPE_CHECKING:
@@ -30,40 +37,37 @@ _LABEL_COLUMNS = ("label", "labels")
 _BLOCK = 1 << 24
 
 
-def source(name: str, path: Path) -> Source:
+class Table(Source):
     """The source of a table, which is cut into the first 80, the next 10 and the last 10 percent.
 
     Every column is one component of the vectors and must hold finite numbers, but for a
     column `label` or `labels` (in any case), which holds the classes: integers from 0. The
     first line of a `.csv` (with commas) or `.tsv` file (with tabs) names the columns; it is
     UTF-8, and may be compressed as `.csv.gz`.
-
-    Args:
-        name: What the user called it.
-        path: The file.
     """
 
-    def arrays(split: str, data_dir: str | os.PathLike[str] | None) -> Arrays:
-        del data_dir
-        x, labels, _ = _read(name, path)
-        rows = cut_in_order(len(x))[split]
+    def __init__(self, path: Path, name: str, data_dir: PathLike | None) -> None:
+        super().__init__(name, data_dir)
+        self._x, self._labels, self._columns = _read(name, path)
+        self._rows = cut_in_order(len(self._x))
+
+    def arrays(self, split: str) -> Arrays:
+        """See `Source.arrays`."""
+        rows, count = self._rows[split], len(self._x)
         if not len(rows):
             raise DatasetError(
-                f"The split {split!r} of {name} has no examples: the file holds {len(x)}."
+                f"The split {split!r} of {self.name} has no examples: the file holds {count}."
             )
-        return x[rows], None if labels is None else labels[rows]
+        return self._x[rows], None if self._labels is None else self._labels[rows]
 
-    def info(data_dir: str | os.PathLike[str] | None) -> DatasetInfo:
-        del data_dir
-        x, labels, columns = _read(name, path)
-        return described(name, x.shape[1:], count_classes(labels), columns=columns)
+    def info(self) -> DatasetInfo:
+        """See `Source.info`."""
+        classes = count_classes(self._labels)
+        return described(self.name, self._x.shape[1:], classes, columns=self._columns)
 
-    def splits(data_dir: str | os.PathLike[str] | None) -> tuple[str, ...]:
-        del data_dir
-        rows = cut_in_order(len(_read(name, path)[0]))
-        return tuple(split for split in SPLITS if len(rows[split]))
-
-    return Source(arrays=arrays, info=info, splits=splits)
+    def splits(self) -> tuple[str, ...]:
+        """See `Source.splits`."""
+        return tuple(split for split in SPLITS if len(self._rows[split]))
 
 
 def _read(name: str, path: Path) -> tuple[np.ndarray, np.ndarray | None, tuple[str, ...]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,12 +23,34 @@ if TYPE_CHECKING:
 _BATCH = 1024
 
 
-def from_idx(folder: Path, builder_name: str, scratch: Path) -> dict[str, Arrays]:
+@dataclass(frozen=True)
+class Recipe:
+    """What a set is called by TFDS, and what is made of it.
+
+    Attributes:
+        builder: Its name in TFDS.
+        event_shape: Shape of an image.
+        num_classes: Number of labels; None leaves them out.
+        validation: Share of the training files, at their end, that is validation; None if
+            TFDS has a validation split.
+        id_feature: Feature that holds the place of an example in the original files.
+        crop: Side in pixels of a centred crop, which is then resized to `event_shape`.
+    """
+
+    builder: str
+    event_shape: tuple[int, int, int]
+    num_classes: int | None
+    validation: Fraction | None
+    id_feature: str | None = None
+    crop: int | None = None
+
+
+def from_idx(folder: Path, recipe: Recipe, scratch: Path) -> dict[str, Arrays]:
     """Builds MNIST or its like through TFDS from local idx.gz files, touching no network.
 
     Args:
         folder: Where the four files are; nothing is written there.
-        builder_name: Name of the data set in TFDS.
+        recipe: The data set.
         scratch: An empty folder to work in. It belongs to this build alone: in a shared one
             TFDS takes the files that another data set extracted under the same names.
 
@@ -36,12 +60,12 @@ def from_idx(folder: Path, builder_name: str, scratch: Path) -> dict[str, Arrays
     Raises:
         DatasetError: A file is damaged, or TFDS made something else of it.
     """
-    originals = idx.read(folder, builder_name)
+    originals = idx.read(folder, recipe.builder)
     with _quiet():
         import tensorflow_datasets as tfds
         from tensorflow_datasets.core.download import checksums
 
-        base = tfds.builder_cls(builder_name)
+        base = tfds.builder_cls(recipe.builder)
         sums = {
             url: checksums.compute_url_info(folder / url.rsplit("/", 1)[1])
             for url in base.url_infos
@@ -61,7 +85,7 @@ def from_idx(folder: Path, builder_name: str, scratch: Path) -> dict[str, Arrays
                 manual_dir=folder, extract_dir=scratch / "extracted", try_download_gcs=False
             ),
         )
-    arrays = read(Path(builder.data_dir), ("train", "test"), image_shape=(28, 28, 1))
+    arrays = read(Path(builder.data_dir), recipe)
     for split, (images, labels) in originals.items():
         pairs = zip(arrays[split], (images, labels), strict=True)
         if not all(np.array_equal(np.asarray(built), given) for built, given in pairs):
@@ -69,12 +93,12 @@ def from_idx(folder: Path, builder_name: str, scratch: Path) -> dict[str, Arrays
     return arrays
 
 
-def prepare(name: str, builder_name: str, root: Path, *, fallback: Path) -> Path:
+def prepare(name: str, recipe: Recipe, root: Path, *, fallback: Path) -> Path:
     """The folder that TFDS prepared a data set in, after downloading it if need be.
 
     Args:
         name: What we call it, for the error.
-        builder_name: Name of the data set in TFDS.
+        recipe: The data set.
         root: TFDS' data folder.
         fallback: The data folder to take when `root` may not be written to.
 
@@ -88,7 +112,7 @@ def prepare(name: str, builder_name: str, root: Path, *, fallback: Path) -> Path
     with _quiet():
         import tensorflow_datasets as tfds
 
-        builders = [tfds.builder(builder_name, data_dir=place) for place in (root, fallback)]
+        builders = [tfds.builder(recipe.builder, data_dir=place) for place in (root, fallback)]
         prepared = next((builder for builder in builders if builder.is_prepared()), None)
     if prepared is not None:
         return Path(prepared.data_dir)
@@ -105,7 +129,7 @@ def prepare(name: str, builder_name: str, root: Path, *, fallback: Path) -> Path
             builder.download_and_prepare(
                 download_config=tfds.download.DownloadConfig(
                     manual_dir=manual,
-                    extract_dir=Path(builder.data_dir).parent.parent / "extracted" / builder_name,
+                    extract_dir=Path(builder.data_dir).parents[1] / "extracted" / recipe.builder,
                     try_download_gcs=False,
                 )
             )
@@ -117,50 +141,23 @@ def prepare(name: str, builder_name: str, root: Path, *, fallback: Path) -> Path
     return Path(builder.data_dir)
 
 
-def read(
-    prepared: Path,
-    splits: Sequence[str],
-    *,
-    image_shape: tuple[int, int, int],
-    id_feature: str | None = None,
-    file_order: bool = True,
-    crop: int | None = None,
-    labelled: bool = True,
-) -> dict[str, Arrays]:
-    """Reads splits that TFDS prepared.
+def read(prepared: Path, recipe: Recipe) -> dict[str, Arrays]:
+    """Reads the folder that TFDS prepared, by its splits, in the order of the original files.
 
-    Args:
-        prepared: The folder with the records.
-        splits: Their names.
-        image_shape: Shape (H, W, C) of the result's images.
-        id_feature: Feature that sorts the examples into the order of the original files.
-        file_order: Undo the shuffling that TFDS does when it builds.
-        crop: Side in pixels of a centred crop, which is then resized.
-        labelled: Whether to read labels.
-
-    Returns:
-        uint8 images [N, H, W, C] and int64 labels [N] or None, by split.
+    CelebA alone, whose splits are TFDS' own, stays in the order in which TFDS keeps it.
     """
+    splits = ("train", "test") if recipe.validation else ("train", "validation", "test")
     with _quiet():
         import tensorflow_datasets as tfds
 
         builder = tfds.builder_from_directory(prepared)
-        return {
-            split: _read_split(builder, split, image_shape, id_feature, file_order, crop, labelled)
-            for split in splits
-        }
+        return {split: _read_split(builder, split, recipe) for split in splits}
 
 
 def check_file_order(name: str, labels: np.ndarray | None, prepared: Path) -> None:
-    """Refuses a training set that is not in the order of the original files.
+    """Refuses training labels that are not in the order of the original files.
 
-    Args:
-        name: The data set; only those with a known digest can be checked.
-        labels: Its training labels.
-        prepared: Where it was read from, for the error.
-
-    Raises:
-        DatasetError: The labels come in another order.
+    Only sets with a known digest can be checked; `prepared` is the folder, for the error.
     """
     known = idx.TRAIN_LABELS_SHA256.get(name)
     if known and labels is not None and idx.labels_digest(labels) != known:
@@ -171,35 +168,30 @@ def check_file_order(name: str, labels: np.ndarray | None, prepared: Path) -> No
         )
 
 
-def _read_split(
-    builder: tfds.core.DatasetBuilder,
-    split: str,
-    image_shape: tuple[int, int, int],
-    id_feature: str | None,
-    file_order: bool,
-    crop: int | None,
-    labelled: bool,
-) -> Arrays:
+def _read_split(builder: tfds.core.DatasetBuilder, split: str, recipe: Recipe) -> Arrays:
     import tensorflow_datasets as tfds
 
+    labelled, id_feature = recipe.num_classes is not None, recipe.id_feature
     # One shard after the other, as they were written.
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
     features = ["image", *(["label"] if labelled else []), *([id_feature] if id_feature else [])]
     records = builder.as_dataset(split=split, shuffle_files=False, read_config=config)
     records = records.map(lambda record: {key: record[key] for key in features}).batch(_BATCH)
     count = builder.info.splits[split].num_examples
-    images = np.empty([count, *image_shape], np.uint8)
+    images = np.empty([count, *recipe.event_shape], np.uint8)
     rest: dict[str, list[np.ndarray]] = {key: [] for key in features[1:]}
     start = 0
     for batch in records.as_numpy_iterator():
         part = batch["image"]
-        images[start : start + len(part)] = _cropped(part, crop, image_shape) if crop else part
+        if recipe.crop is not None:
+            part = _cropped(part, recipe.crop, recipe.event_shape[:2])
+        images[start : start + len(part)] = part
         start += len(part)
         for key, parts in rest.items():
             parts.append(batch[key])
     columns = {key: np.concatenate(parts) for key, parts in rest.items()}
     labels = columns["label"].astype(np.int64) if labelled else None
-    if not file_order or builder.info.disable_shuffling:
+    if recipe.validation is None or builder.info.disable_shuffling:
         return images, labels
     order = np.argsort(columns[id_feature]) if id_feature else _unshuffled(split, count)
     return images[order], None if labels is None else labels[order]
@@ -218,14 +210,12 @@ def _unshuffled(split: str, count: int) -> np.ndarray:
     return np.argsort(np.argsort(keys))
 
 
-def _cropped(images: np.ndarray, crop: int, image_shape: tuple[int, int, int]) -> np.ndarray:
+def _cropped(images: np.ndarray, crop: int, size: tuple[int, int]) -> np.ndarray:
     from PIL import Image
 
     top, left = (images.shape[1] - crop) // 2, (images.shape[2] - crop) // 2
     squares = images[:, top : top + crop, left : left + crop]
-    return np.stack(
-        [np.asarray(crop_and_resize(Image.fromarray(s), image_shape[:2])) for s in squares]
-    )
+    return np.stack([np.asarray(crop_and_resize(Image.fromarray(s), size)) for s in squares])
 
 
 def _not_reachable(name: str, root: Path, files: list[str]) -> str:

@@ -1,15 +1,13 @@
 """The four 2-D toy sets that flows are drawn with: moons, circles, blobs, random.
 
 The shapes are those of scikit-learn's generators, with the arguments that the Real NVP
-literature uses; the draws are our own, from (seed, name, split).
+literature uses; the draws are our own, from (seed, name, split). Each function draws `count`
+points, float64 [count, 2].
 """
-
-import os
-from collections.abc import Callable
 
 import numpy as np
 
-from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetInfo, Source, check_integer
+from tfp_realnvp.datasets.base import SPLITS, Arrays, DatasetInfo, PathLike, Source, check_integer
 
 _SIZES = {"train": 10_000, "validation": 2_000, "test": 2_000}
 _NOISE = 0.05
@@ -19,15 +17,7 @@ _BLOB_CENTRES = np.array([[7.47, 9.37], [7.38, 0.62], [-5.34, -9.77]])
 
 
 def moons(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Two interleaved half circles of radius 1 with normal noise of deviation 0.05.
-
-    Args:
-        count: Number of points N.
-        rng: Where the randomness comes from.
-
-    Returns:
-        float64 points [N, 2].
-    """
+    """Two interleaved half circles of radius 1 with normal noise of deviation 0.05."""
     upper = rng.random(count) < 0.5
     angle = np.pi * rng.random(count)
     x = np.where(upper, np.cos(angle), 1 - np.cos(angle))
@@ -36,15 +26,7 @@ def moons(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def circles(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Two circles about the origin, of radius 1 and 0.5, with normal noise of 0.05.
-
-    Args:
-        count: Number of points N.
-        rng: Where the randomness comes from.
-
-    Returns:
-        float64 points [N, 2].
-    """
+    """Two circles about the origin, of radius 1 and 0.5, with normal noise of 0.05."""
     radius = np.where(rng.random(count) < 0.5, 1.0, _CIRCLE_FACTOR)
     angle = 2 * np.pi * rng.random(count)
     points = radius[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
@@ -52,54 +34,37 @@ def circles(count: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def blobs(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Three round normal clusters of deviation 1 about fixed centres, equally likely.
-
-    Args:
-        count: Number of points N.
-        rng: Where the randomness comes from.
-
-    Returns:
-        float64 points [N, 2].
-    """
+    """Three round normal clusters of deviation 1 about fixed centres, equally likely."""
     return _BLOB_CENTRES[rng.integers(3, size=count)] + rng.standard_normal([count, 2])
 
 
 def random(count: int, rng: np.random.Generator) -> np.ndarray:
-    """Points without structure, uniform on the unit square: the log-density is 0 nats.
-
-    Args:
-        count: Number of points N.
-        rng: Where the randomness comes from.
-
-    Returns:
-        float64 points [N, 2].
-    """
+    """Points without structure, uniform on the unit square: the log-density is 0 nats."""
     return rng.random([count, 2])
 
 
-_TOYS = {"blobs": blobs, "circles": circles, "moons": moons, "random": random}
+DRAWS = {"blobs": blobs, "circles": circles, "moons": moons, "random": random}
 
 
-def sources() -> dict[str, Source]:
-    """The source of each toy set, by name."""
-    return {name: _source(name, draw) for name, draw in _TOYS.items()}
+class Toy(Source):
+    """The source of a toy set; another seed is another draw."""
 
-
-def _source(name: str, draw: Callable[[int, np.random.Generator], np.ndarray]) -> Source:
-    described = DatasetInfo(
-        name=name, event_shape=(2,), levels=None, num_classes=None, kind="vector"
-    )
-
-    def arrays(split: str, data_dir: str | os.PathLike[str] | None, *, seed: int = 0) -> Arrays:
-        del data_dir  # nothing is read
+    def __init__(self, name: str, data_dir: PathLike | None, *, seed: int = 0) -> None:
+        super().__init__(name, data_dir)
         check_integer(seed, "seed")
+        self._seed = seed
+
+    def arrays(self, split: str) -> Arrays:
+        """See `Source.arrays`."""
         # The name's own bytes, since Python's hash differs from one process to the next.
-        entropy = [seed % 2**64, SPLITS.index(split), int.from_bytes(name.encode(), "big")]
-        return draw(_SIZES[split], np.random.default_rng(entropy)).astype(np.float32), None
+        entropy = [
+            self._seed % 2**64,
+            SPLITS.index(split),
+            int.from_bytes(self.name.encode(), "big"),
+        ]
+        points = DRAWS[self.name](_SIZES[split], np.random.default_rng(entropy))
+        return points.astype(np.float32), None
 
-    def info(data_dir: str | os.PathLike[str] | None, *, seed: int = 0) -> DatasetInfo:
-        del data_dir  # all draws look alike
-        check_integer(seed, "seed")
-        return described
-
-    return Source(arrays=arrays, info=info, options=frozenset({"seed"}))
+    def info(self) -> DatasetInfo:
+        """See `Source.info`."""
+        return DatasetInfo(self.name, (2,), levels=None, num_classes=None, kind="vector")

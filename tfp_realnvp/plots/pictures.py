@@ -129,7 +129,5 @@ def _figure(*, width: float) -> Figure:
 
 
 def _write_figure(path: str | os.PathLike[str], figure: Figure) -> None:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
     with replacing(path) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary))
+        figure.savefig(temporary, format="png")

@@ -61,8 +61,9 @@ def evaluate(
     check_split(dist, x, labels, dataset=dataset, split=split)
     figures = evaluate_arrays(
         dist,
-        x[:examples],
-        None if labels is None else labels[:examples],
+        x,
+        labels,
+        examples=examples,
         num_importance_samples=num_importance_samples,
         seed=seed,
         verbose=verbose,
@@ -75,11 +76,12 @@ def evaluate_arrays(
     x: np.ndarray,
     labels: np.ndarray | None,
     *,
+    examples: int | None = None,
     num_importance_samples: int = 8,
     seed: int = 0,
     verbose: bool = False,
 ) -> dict[str, Any]:
-    """Evaluates a flow on examples `[N, *event]` and their labels; see `evaluate`.
+    """Evaluates a flow on the first of examples `[N, *event]` and of their labels; see `evaluate`.
 
     Returns:
         The number of examples and the figures.
@@ -88,6 +90,7 @@ def evaluate_arrays(
         ValueError: an argument out of range.
     """
     arguments.whole("evaluate", "num_importance_samples", num_importance_samples)
+    x, labels = x[:examples], None if labels is None else labels[:examples]
     result: dict[str, Any] = {"examples": len(x)}
     counts = [1] if dist.levels is None else sorted({1, num_importance_samples})
     unit = "examples" if dist.levels is None else "images times samples"

@@ -29,6 +29,10 @@ class Batch(NamedTuple):
     labels: Any = None
     weights: Any = None
 
+    def each(self, change: Callable[[Any], Any]) -> Batch:
+        """Returns the parts that there are, changed."""
+        return Batch(*(None if part is None else change(part) for part in self))
+
 
 def batch_of(data: Any) -> Batch:
     """Returns the parts of `x`, `(x,)`, `(x, labels)`, `(x, labels, weights)` or a dictionary.
@@ -67,7 +71,7 @@ def arrays_of(x: Any, labels: Any = None, weights: Any = None) -> Batch | None:
     parts = batch_of((x, labels, weights) if weights is not None else (x, labels))
     if parts.x is None or not _is_in_memory(parts.x):
         return None
-    return Batch(*(None if part is None else _array(part) for part in parts))
+    return parts.each(_array)
 
 
 def batches_of(
@@ -130,8 +134,7 @@ def split_off(arrays: Batch, share: float) -> tuple[Batch, Batch]:
             f"validation_split must leave examples for training and validation, got {share} of "
             f"{count} examples."
         )
-    cuts = [(None, None) if part is None else (part[:kept], part[kept:]) for part in arrays]
-    return Batch(*(cut[0] for cut in cuts)), Batch(*(cut[1] for cut in cuts))
+    return arrays.each(lambda part: part[:kept]), arrays.each(lambda part: part[kept:])
 
 
 def looked_into(source: Any, count: int, *, check: Callable[[Batch], None]) -> tuple[Batch, Any]:
@@ -160,7 +163,7 @@ def looked_into(source: Any, count: int, *, check: Callable[[Batch], None]) -> t
     found = 0
     for batch in _iterated(source):
         raw.append(batch)
-        batches.append(Batch(*(None if p is None else np.asarray(p) for p in batch_of(batch))))
+        batches.append(batch_of(batch).each(np.asarray))
         check(batches[-1])
         found += len(batches[-1].x)
         if found >= count:

@@ -260,11 +260,10 @@ class _Run:
         arrays = self.data.test if self.data.test is not None else self.data.validation
         figures: dict[str, Any] = {"split": None, "examples": 0}
         if arrays is not None:
-            x, labels = arrays
             figures = {"split": split} | evaluate_arrays(
                 load(self.out),
-                x[:examples],
-                None if labels is None else labels[:examples],
+                *arrays,
+                examples=examples,
                 seed=self.config.seed,
                 verbose=self.verbose,
             )

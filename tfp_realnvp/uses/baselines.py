@@ -25,13 +25,8 @@ def histogram_bits(train: Any, test: Any, *, levels: int = 256) -> float:
         >>> round(histogram_bits(images, images, levels=4), 3)
         2.0
     """
-    train = np.asarray(train).reshape(len(train), -1).astype(np.int64)
-    test = np.asarray(test).reshape(len(test), -1).astype(np.int64)
-    pixels = train.shape[1]
-    counts = np.ones((pixels, levels))
-    np.add.at(counts, (np.broadcast_to(np.arange(pixels), train.shape), train), 1)
-    bits = -np.log2(counts / counts.sum(1, keepdims=True))
-    return float(bits[np.arange(pixels), test].mean())
+    train, test = (np.asarray(x).reshape(len(x), -1).astype(np.int64) for x in (train, test))
+    return _bits_by_histograms(train, test, levels)
 
 
 def left_difference_bits(train: Any, test: Any, *, levels: int = 256) -> float:
@@ -52,13 +47,8 @@ def left_difference_bits(train: Any, test: Any, *, levels: int = 256) -> float:
         >>> left_difference_bits(flat, flat, levels=4) < 0.2
         True
     """
-    channels = np.shape(train)[-1]
-    counts = np.ones((channels, levels))
-    channel = np.arange(channels)
-    differences = _left_differences(train, levels)
-    np.add.at(counts, (np.broadcast_to(channel, differences.shape), differences), 1)
-    bits = -np.log2(counts / counts.sum(1, keepdims=True))
-    return float(bits[channel, _left_differences(test, levels)].mean())
+    train, test = (_left_differences(x, levels) for x in (train, test))
+    return _bits_by_histograms(train, test, levels)
 
 
 def gaussian_nats(train: Any, test: Any) -> float:
@@ -86,6 +76,15 @@ def gaussian_nats(train: Any, test: Any) -> float:
     centred = test - mean
     squares = (centred * np.linalg.solve(covariance, centred.T).T).sum(1)
     return float(0.5 * (squares.mean() + log_det + train.shape[1] * math.log(2 * math.pi)))
+
+
+def _bits_by_histograms(train: np.ndarray, test: np.ndarray, levels: int) -> float:
+    """Mean bits of integers `[..., K]` by a histogram for each place of the last axis."""
+    places = np.arange(train.shape[-1])
+    counts = np.ones((len(places), levels))
+    np.add.at(counts, (np.broadcast_to(places, train.shape), train), 1)
+    bits = -np.log2(counts / counts.sum(1, keepdims=True))
+    return float(bits[places, test].mean())
 
 
 def _left_differences(images: Any, levels: int) -> np.ndarray:

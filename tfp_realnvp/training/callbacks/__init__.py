@@ -3,8 +3,7 @@
 from tfp_realnvp.training.callbacks.checkpoint import Checkpoint, NotFiniteError
 from tfp_realnvp.training.callbacks.epochs import BestCheckpoint, EpochLog, SampleGrid, WithAverages
 from tfp_realnvp.training.callbacks.progress import Progress, WallClock
-from tfp_realnvp.training.callbacks.stop_on_nan import StopOnNaN
-from tfp_realnvp.training.callbacks.stop_when_asked import StopWhenAsked
+from tfp_realnvp.training.callbacks.stopping import StopOnNaN, StopWhenAsked
 
 __all__ = [
     "BestCheckpoint",
