@@ -39,6 +39,7 @@ from tfp_realnvp.bijectors import (
     RationalQuadraticSpline,
     Rescale,
     Squeeze,
+    Squeezed,
     Standardize,
     TanhAffine,
     Unsqueeze,
@@ -106,8 +107,8 @@ def perturb_weights(module, scale: float = 0.1, seed: int = 7) -> None:
         variable.assign_add(tf.cast(noise, variable.dtype))
 
 
-def conv(width: int = 4) -> GatedConv:
-    return GatedConv(width=width, blocks=1)
+def conv(width: int = 4, **options) -> GatedConv:
+    return GatedConv(width=width, blocks=1, **options)
 
 
 def mlp() -> MLP:
@@ -160,6 +161,13 @@ def flow(name: str, shape: tuple[int, ...], **options) -> Callable[[], FlowBijec
 
 
 IMAGE, VECTOR = (4, 4, 2), (5,)
+MIXTURE_MULTISCALE = {
+    "couplings": (1, 1, 1, 1),
+    "widths": (2, 2, 2),
+    "blocks": 1,
+    "components": 2,
+    "heads": 1,
+}
 
 BIJECTORS: dict[str, Case] = {
     "coupling_checkerboard": Case(lambda: Coupling(Checkerboard(), conv()), IMAGE),
@@ -186,9 +194,22 @@ BIJECTORS: dict[str, Case] = {
         lambda: Coupling(Checkerboard(), conv()), (2, 4, 1), num_classes=3
     ),
     "coupling_conditional_vector": Case(lambda: Coupling(Halves(), mlp()), VECTOR, num_classes=3),
+    "coupling_attention": Case(
+        lambda: Coupling(Checkerboard(), conv(heads=2, positions=True)), (2, 4, 1)
+    ),
+    "coupling_attention_conditional": Case(
+        lambda: Coupling(ChannelHalves(), conv(heads=1, last=1)), (2, 2, 3), num_classes=3
+    ),
     "squeeze_position_major": Case(Squeeze, IMAGE),
     "squeeze_channel_major": Case(lambda: Squeeze(order="channel_major"), IMAGE),
     "squeeze_alternative": Case(lambda: Squeeze(order="alternative"), IMAGE),
+    "squeezed": Case(lambda: Squeezed([Coupling(ChannelHalves(), conv())]), (4, 2, 1)),
+    "squeezed_alternative": Case(
+        lambda: Squeezed(
+            [Squeeze(), Coupling(Channels(), conv()), Unsqueeze()], order="alternative"
+        ),
+        (4, 4, 1),
+    ),
     "flatten": Case(Flatten, IMAGE),
     "logit": Case(lambda: Logit(high=4.0, alpha=0.05), (2, 2, 1), high=4.0),
     "standardize": Case(Standardize, VECTOR),
@@ -261,6 +282,9 @@ BIJECTORS: dict[str, Case] = {
     ),
     "uva_multiscale": Case(
         flow("uva_multiscale", (4, 4, 1), levels=4, widths=(4, 4, 4), blocks=1), (4, 4, 1), high=4.0
+    ),
+    "mixture_multiscale": Case(
+        flow("mixture_multiscale", (4, 4, 1), levels=4, **MIXTURE_MULTISCALE), (4, 4, 1), high=4.0
     ),
     "lecture_realnvp": Case(
         flow("lecture_realnvp", (2, 2, 1), levels=4, width=2, blocks=1, scales=1),

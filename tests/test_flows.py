@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from constructors import perturb_weights
+from constructors import MIXTURE_MULTISCALE, perturb_weights
 
 import tfp_realnvp as nvp
 
@@ -14,6 +14,7 @@ SMALL = {
     "uva_vardeq": {"width": 4, "couplings": 2, "blocks": 1},
     "uva_multiscale": {"widths": (4, 4, 4), "blocks": 1},
     "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
+    "mixture_multiscale": MIXTURE_MULTISCALE,
     "lecture_realnvp": {"width": 2, "blocks": 1},
     "glow": {"width": 4, "steps": 1},
     "realnvp": {"couplings": 2, "widths": (8,), "width": 2, "blocks": 1},
@@ -85,7 +86,7 @@ def test_any_image_shape_and_number_of_levels(name, shape, levels):
     assert sum(dist.latent_sizes) == np.prod(shape)
 
 
-@pytest.mark.parametrize("name", ["flowpp", "nsf"])
+@pytest.mark.parametrize("name", ["flowpp", "mixture_multiscale", "nsf"])
 def test_pixels_come_back_through_mixtures_and_splines(name):
     dist = small(name)
     perturb_weights(dist.bijector)

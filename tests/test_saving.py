@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from constructors import BIJECTORS, perturb_weights
+from constructors import BIJECTORS, MIXTURE_MULTISCALE, perturb_weights
 
 import tfp_realnvp as nvp
 
@@ -19,6 +19,7 @@ FLOWS = {
     "uva_multiscale": ((4, 8, 1), {"widths": (4, 4, 4), "blocks": 1}),
     "lecture_realnvp": ((4, 4, 3), {"width": 4, "blocks": 1}),
     "flowpp": ((4, 4, 1), {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2}),
+    "mixture_multiscale": ((4, 4, 1), MIXTURE_MULTISCALE),
     "glow": ((4, 4, 1), {"width": 4, "steps": 1}),
     "realnvp": ((3,), {"couplings": 2, "widths": (8,)}),
     "planar": ((3,), {"layers": 2}),

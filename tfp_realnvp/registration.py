@@ -46,6 +46,7 @@ CLASSES = {
         "RationalQuadraticSpline",
         "Rescale",
         "Squeeze",
+        "Squeezed",
         "Standardize",
         "TanhAffine",
         "Unsqueeze",

@@ -29,6 +29,7 @@ from tfp_realnvp.bijectors.planar import Planar
 from tfp_realnvp.bijectors.rescale import Rescale
 from tfp_realnvp.bijectors.spline import RationalQuadraticSpline
 from tfp_realnvp.bijectors.squeeze import Squeeze, Unsqueeze
+from tfp_realnvp.bijectors.squeezed import Squeezed
 from tfp_realnvp.bijectors.standardize import Standardize
 from tfp_realnvp.bijectors.transformers import Affine, TanhAffine, Transformer
 from tfp_realnvp.bijectors.variational_dequantization import VariationalDequantization
@@ -65,6 +66,7 @@ __all__ = [
     "Rescale",
     "Scope",
     "Squeeze",
+    "Squeezed",
     "Standardize",
     "Step",
     "TanhAffine",

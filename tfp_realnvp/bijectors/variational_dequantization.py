@@ -10,7 +10,6 @@ import tensorflow as tf
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.container import Container, Step, result_of
-from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.logit import Logit
 from tfp_realnvp.core import arguments
@@ -31,7 +30,8 @@ class VariationalDequantization(Container, Dequantization):
     * forward: `y = clip(floor(x), 0, levels - 1)`, whatever the noise was.
 
     Args:
-        couplings: the noise flow; run in the couplings' inverse direction, from `e` to `u`.
+        couplings: the noise flow, also of other bijectors such as `Squeezed`; run in their inverse
+            direction, from `e` to `u`.
         levels: number of integer levels.
         alpha: shrinkage of the base noise before its logit, in `(0, 1)`.
         name: name of the bijector.
@@ -43,7 +43,7 @@ class VariationalDequantization(Container, Dequantization):
 
     def __init__(
         self,
-        couplings: Sequence[Coupling],
+        couplings: Sequence[FlowBijector],
         *,
         levels: int = 256,
         alpha: float = 1e-5,

@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--shards",
         default="auto",
         help="shards of a batch that are worked on at once, each on its share of the CPU's cores; "
-        "auto: as many as cores for uva_simple, uva_vardeq, uva_multiscale and flowpp, else 1",
+        "auto: as many as cores for uva_simple, uva_vardeq, uva_multiscale, flowpp "
+        "and mixture_multiscale, else 1",
     )
     add(
         "--microbatch",

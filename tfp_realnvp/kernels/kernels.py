@@ -83,6 +83,9 @@ class Kernels:
         bias: tf.Tensor,
         scale: tf.Tensor,
         shift: tf.Tensor,
+        *,
+        two_sided: bool = True,
+        dropout: Callable[[tf.Tensor], tf.Tensor] | None = None,
     ) -> tf.Tensor:
         """Returns `norm(x + value * sigmoid(gate))` with `value, gate = conv(elu2(hidden))`.
 
@@ -96,10 +99,16 @@ class Kernels:
             bias: `[2C]`, likewise.
             scale: of the norm, `[C]`, in the dtype of `x`.
             shift: of the norm, likewise.
+            two_sided: whether there is an ELU at all; without, the kernel is `[K, K, C, 2C]`.
+            dropout: of what the convolution takes.
         """
         parts = self._between_convolutions(hidden.dtype, x.dtype)
-        sides = parts.two_sided_elu(hidden, hidden.dtype, wide=x.dtype)
-        mixed = self.convolve(sides, parts.arrange(kernel, 2, 3), parts.arrange(bias, 0))
+        if two_sided:
+            hidden = parts.two_sided_elu(hidden, hidden.dtype, wide=x.dtype)
+        if dropout is not None:
+            hidden = dropout(hidden)
+        kernel = parts.arrange(kernel, 2, 3) if two_sided else parts.arrange(kernel, 3)
+        mixed = self.convolve(hidden, kernel, parts.arrange(bias, 0))
         return parts.gate_and_norm(self.edges.crop(x, mixed), mixed, scale, shift)
 
     def _between_convolutions(self, narrow: tf.DType, wide: tf.DType) -> ModuleType:

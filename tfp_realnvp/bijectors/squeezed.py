@@ -1,0 +1,82 @@
+"""Squeezed: bijectors at half resolution, and the way back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow_probability as tfp
+
+from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.container import Container, Step
+from tfp_realnvp.bijectors.squeeze import Squeeze
+from tfp_realnvp.core.context import Context, Scope
+
+
+class Squeezed(Container):
+    """Bijectors between a squeeze and the way back, on a quarter of the pixels.
+
+    With the squeeze `s` from `[H, W, C]` to `[H/2, W/2, 4C]`:
+
+    * inverse (data to latent): `x = s^{-1}(b^{-1}(s(y)))`; forward: `y = s^{-1}(b(s(x)))`;
+    * log-det: that of the members b.
+
+    What the conditioners see beside their inputs, such as the image in a variational dequantizer,
+    is squeezed as well. The noise of Flow++'s dequantizer (arXiv:1902.00275) at half resolution is
+    `VariationalDequantization([Squeezed([...])])`.
+
+    Args:
+        bijectors: members from data to latent, which keep the shape.
+        order: of the squeeze; see `Squeeze`.
+        name: name of the bijector.
+
+    Raises:
+        ValueError: an unknown order; at building, an odd side or members that change the shape.
+
+    Example:
+        >>> from tfp_realnvp.bijectors import ChannelHalves, Coupling, Squeezed
+        >>> from tfp_realnvp.conditioners import GatedConv
+        >>> Squeezed([Coupling(ChannelHalves(), GatedConv(width=4))]).build((4, 4, 1))
+        (4, 4, 1)
+    """
+
+    def __init__(
+        self,
+        bijectors: Sequence[tfp.bijectors.Bijector],
+        *,
+        order: str = "position_major",
+        name: str | None = None,
+    ):
+        super().__init__(data_ndims=3, name=name)
+        self._squeeze = self._no_dependency(Squeeze(order=order))
+        self.order = order
+        self.rest = Composition(bijectors, ndims=3, name="rest")
+
+    @property
+    def members(self) -> Sequence[FlowBijector]:
+        """The bijectors at half resolution."""
+        return self.rest.members
+
+    def _build(self, event_shape: Shape, scope: Scope) -> None:
+        squeezed = self._squeeze.build(event_shape)
+        channels = 4 * scope.condition_channels
+        built = self.rest.build(squeezed, scope.child("rest", condition_channels=channels))
+        if built != squeezed:
+            raise ValueError(
+                f"The members of {scope.path} keep the shape {squeezed} of what is squeezed, got "
+                f"members to {built}."
+            )
+
+    def _walk(self, value, context, *, forward):
+        if context.condition is not None:
+            context = context.replace(condition=self._squeezed(context.condition))
+        value, log_det = yield Step(self.rest, self._squeezed(value), context, forward)
+        return self._squeeze._forward_and_log_det(value, context)[0], log_det
+
+    def _squeezed(self, value):
+        return self._squeeze._inverse_and_log_det(value, Context())[0]
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"bijectors": list(self.rest.bijectors), "order": self.order}
