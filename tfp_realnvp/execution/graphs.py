@@ -40,7 +40,7 @@ def evaluate(
     data: np.ndarray,
     context: Context,
     *,
-    dtype: tf.DType | None = None,
+    finish: Callable[[tf.Tensor], tf.Tensor] = tf.identity,
     rows_at_once: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
@@ -52,7 +52,7 @@ def evaluate(
         function: of some rows and their context; returns a tensor of as many rows.
         data: `[N, ...]`.
         context: of all rows; its labels are `[N]` or None.
-        dtype: of the result; None for the flow's.
+        finish: of the results of all rows of a call.
         rows_at_once: bounds how many rows are worked on at a time; None for no other bound than
             the plan's.
         progress: called with a number of rows after each call of the graph.
@@ -60,17 +60,17 @@ def evaluate(
     Raises:
         ValueError: no number of rows.
     """
+    if rows_at_once is not None:
+        arguments.whole(what, "rows_at_once", rows_at_once)
     if not len(data):  # what a row of zeros gives says the dtype and the shape
         row = np.zeros([1, *data.shape[1:]], data.dtype)
         own = context.replace(labels=None if context.labels is None else np.zeros([1], int))
-        return evaluate(dist, what, function, row, own, dtype=dtype, rows_at_once=rows_at_once)[:0]
-    if rows_at_once is not None:
-        arguments.whole(what, "rows_at_once", rows_at_once)
+        return evaluate(dist, what, function, row, own, finish=finish)[:0]
     plan = plan_for_values(dist, rows=len(data), rows_at_once=rows_at_once, exact=context.exact)
 
     def of_rows(rows, labels, seed, first_row, draw):
         own = context.replace(labels=labels, seed=seed, first_row=first_row, draw=draw)
-        return map_rows(function, [rows], own, plan, dtype=dtype or dist.dtype)
+        return finish(map_rows(function, [rows], own, plan, dtype=dist.dtype))
 
     assert plan.rows_at_once is not None
     in_a_call = plan.rows_at_once * max(1, ROWS_IN_A_CALL // plan.rows_at_once)

@@ -27,7 +27,8 @@ def map_rows(
 
     Args:
         function: of some rows of the batch and their context; returns a tensor of as many rows,
-            each of which depends on that row, its number, its label and its condition alone.
+            each of which depends on that row, its number, its label and its condition alone. It
+            asserts nothing of its result: the next part would wait for that.
         batch: tensors `[N, ...]`.
         context: of the whole batch; its labels and its condition are `[N, ...]`, or one for all.
         plan: how the rows are worked on.

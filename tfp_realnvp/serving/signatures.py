@@ -17,7 +17,7 @@ from tfp_realnvp.core.data_checks import asserted_pixels
 from tfp_realnvp.execution.choice import plan_for_export
 from tfp_realnvp.execution.rows import map_rows
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.uses.latents import EXACT, data_dtype, decode_rows, encode_rows
+from tfp_realnvp.uses.latents import EXACT, as_data, data_dtype, decode_rows, encode_rows
 from tfp_realnvp.uses.likelihood import nats_per_unit
 
 RowFunction = Callable[[tf.Tensor, Context], tf.Tensor]
@@ -62,10 +62,9 @@ def signatures(
             labels = _one_each(labels, tf.shape(rows)[0])  # the flow asserts their values
         context = context.replace(labels=labels, exact=True)
         plan = plan_for_export(dist, batch_size=rows.shape[0])
-        dtype = data_dtype(dist) if key in {"sample", "decode"} else dist.dtype
 
         def of_any() -> tf.Tensor:
-            return map_rows(function, [rows], context, plan, dtype=dtype)
+            return map_rows(function, [rows], context, plan, dtype=dist.dtype)
 
         if rows.shape[0] is None and images and key in ONE_APART:
             return _one_apart(function, rows, context, of_any)
@@ -112,14 +111,15 @@ def signatures(
             [num_samples, latent_size], seed=seed, dtype=dist.dtype, alg="philox"
         )
         z *= tf.cast(temperature, dist.dtype)
-        return {name: over_rows("sample", decoded, z, labels, EXACT)}
+        return {name: as_data(dist, over_rows("sample", decoded, z, labels, EXACT))}
 
     def encode(labels=None, **data):
         encoded = functools.partial(encode_rows, dist)
         return {"latents": over_rows("encode", encoded, checked(data[name]), labels, EXACT)}
 
     def decode(latents, labels=None):
-        return {name: over_rows("decode", decoded, _finite(latents, "latents"), labels, EXACT)}
+        rows = _finite(latents, "latents")
+        return {name: as_data(dist, over_rows("decode", decoded, rows, labels, EXACT))}
 
     decoded = functools.partial(decode_rows, dist)
     draw_spec = {

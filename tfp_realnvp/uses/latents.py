@@ -240,13 +240,18 @@ def encode_rows(dist: Flow, rows: tf.Tensor, context: Context) -> tf.Tensor:
 
 
 def decode_rows(dist: Flow, rows: tf.Tensor, context: Context) -> tf.Tensor:
-    """Decodes rows in a graph, which fails where pixels are NaN; see `decode`."""
-    data = dist.bijector.forward_and_log_det(rows, context)[0]
+    """Decodes rows in a graph; see `as_data`, and `decode`."""
+    return dist.bijector.forward_and_log_det(rows, context)[0]
+
+
+def as_data(dist: Flow, decoded: tf.Tensor) -> tf.Tensor:
+    """Returns what was decoded in the dtype of data, in a graph that fails where pixels are NaN."""
     if dist.levels is None:
-        return data
-    check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(data)), [NOT_FINITE])
+        return decoded
+    # Not part by part: in a loop the next part would wait for the check.
+    check = tf.debugging.Assert(tf.reduce_all(tf.math.is_finite(decoded)), [NOT_FINITE])
     with tf.control_dependencies([check]):
-        return tf.cast(data, data_dtype(dist))
+        return tf.cast(decoded, data_dtype(dist))
 
 
 def data_dtype(dist: Flow) -> tf.DType:
@@ -305,7 +310,7 @@ def _decoded(
             functools.partial(decode_rows, dist),
             latents,
             context.replace(labels=labels),
-            dtype=data_dtype(dist),
+            finish=functools.partial(as_data, dist),
             rows_at_once=rows_at_once,
         )
     except tf.errors.InvalidArgumentError as error:
