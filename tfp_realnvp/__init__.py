@@ -50,6 +50,8 @@ _PUBLIC = {
     "load": "training.saving",
     "move": "uses.attributes",
     "noise_histogram": "uses.dequantization_noise",
+    "pretrained": "zoo.pretrained",
+    "pretrained_names": "zoo.pretrained",
     "resample_scales": "uses.latents",
     "reestimate_statistics": "uses.statistics",
     "sample": "uses.latents",
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
     from tfp_realnvp.uses.likelihood import bits_per_dim, importance_curve
     from tfp_realnvp.uses.statistics import reestimate_statistics
     from tfp_realnvp.uses.summary import summary
+    from tfp_realnvp.zoo.pretrained import pretrained, pretrained_names
 
 __all__ = sorted([*_PUBLIC, *_MODULES])
 

@@ -115,7 +115,7 @@ def load(path: str | os.PathLike[str]) -> Flow:
     try:
         if size > MOST_NUMBERS:
             raise TooLargeError(f"an event of shape {tuple(shape)} has too many numbers")
-        with allowed(held // 4):  # four bytes each, or eight
+        with allowed(held // 2):  # two bytes each, or four or eight
             return keras.saving.load_model(path, compile=False).dist
     except TooLargeError as error:
         raise ValueError(
