@@ -50,5 +50,5 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
         file.seek(5_000_000)
         file.write(b"damage")
     monkeypatch.setattr(module, "_FOLDER", tmp_path)
-    with pytest.raises(ValueError, match="weights.h5 is damaged: install the package again"):
+    with pytest.raises(ValueError, match="is damaged: install the package again"):
         nvp.pretrained("mnist")

@@ -51,9 +51,8 @@ def pretrained(name: str) -> Flow:
     if name not in _SUMS:
         close = difflib.get_close_matches(name, _SUMS, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"There is no pretrained flow {name!r}; there are {', '.join(pretrained_names())}.{hint}"
-        )
+        known = ", ".join(pretrained_names())
+        raise ValueError(f"There is no pretrained flow {name!r}; there are {known}.{hint}")
     folder = _FOLDER / name
     for file, expected in _SUMS[name].items():
         if hashlib.sha256((folder / file).read_bytes()).hexdigest() != expected:
