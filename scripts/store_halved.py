@@ -1,6 +1,6 @@
 """Stores a flow as a directory in Keras' form, the kernels in half precision.
 
-    python zoo_staging/store.py flow.keras zoo_staging/mnist
+    python scripts/store_halved.py flow.keras tfp_realnvp/zoo/NAME
 
 Kernels (arrays of rank 2 and more) become float16; biases, scales and everything else stay as they
 are. `nvp.load` reads the directory.

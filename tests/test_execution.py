@@ -185,7 +185,12 @@ def test_choices(monkeypatch):
     coupling = nvp.bijectors.Coupling(
         nvp.bijectors.Channels(), keras.layers.Conv2D(4, 3, padding="same")
     )
-    assert plan_for_values(nvp.Flow([coupling], (4, 4, 2))).parts == 1
+    foreign = nvp.Flow([coupling], (4, 4, 2))
+    assert plan_for_values(foreign).parts == 1
+    with pytest.raises(ValueError, match="with a microbatch it takes 1 shard, got 2"):
+        plan_for_training(foreign, shards=2, microbatch=8)
+    assert plan_for_training(foreign, shards=2).parts == 2
+    assert plan_for_training(foreign, microbatch=8).parts == 1
     monkeypatch.setattr(device, "shards_in_use", lambda: 2)
     assert plan_for_training(images).parts == 2
     assert plan_for_training(norm).parts == 1  # statistics of whole batches

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfp_realnvp.bijectors.transformers import Transformer
-from tfp_realnvp.bijectors.weights import Weights
-from tfp_realnvp.conditioners import Conditioner, GatedConv
+from tfp_realnvp.conditioners import GatedConv
 from tfp_realnvp.conditioners.keras_layers import normalizes_batches
 from tfp_realnvp.core import arguments
 from tfp_realnvp.execution import device
@@ -35,7 +33,6 @@ def plan_for_values(
         rows: how many rows are to be worked on.
         rows_at_once: bounds what the choice would be; None for no other bound.
         exact: whether conditioners compute in the dtype of their variables; see `Context.exact`.
-
     """
     part, parts = _part(dist), device.cores()
     if len(dist.event_shape) < 3:  # too small to be worth parts
@@ -44,10 +41,9 @@ def plan_for_values(
         part, parts = ON_GPU, 1
     elif not _can_run_twice_at_a_time(dist):
         parts = 1
-    if rows_at_once is None:
-        rows_at_once = parts * part
+    most = parts * part if rows_at_once is None else min(rows_at_once, parts * part)
     by_xla = not exact and rows >= FULL_PARTS * part and gains_by_xla(dist)
-    return Plan(parts, min(rows_at_once, parts * part), Kernels(by_xla=by_xla))
+    return Plan(parts, most, Kernels(by_xla=by_xla))
 
 
 def plan_for_training(
@@ -63,11 +59,14 @@ def plan_for_training(
         whole: whether XLA compiles the whole step, rather than what lies between convolutions.
 
     Raises:
-        ValueError: no positive number; parts, and the flow has statistics of whole batches.
+        ValueError: no positive number; parts, and the flow has statistics of whole batches; both
+            kinds of parts, and the flow has networks that cannot run twice at a time.
     """
     apart = not (dist.bijector.running_moments or any(map(normalizes_batches, dist.keras_layers)))
+    # Without rounds, parts side by side are operations of their own.
+    alone = microbatch is not None and not _can_run_twice_at_a_time(dist)
     if shards is None:
-        shards = device.shards_in_use() if apart else 1
+        shards = device.shards_in_use() if apart and not alone else 1
     for name, number, none in (("shards", shards, 1), ("microbatch", microbatch, None)):
         if number is None:
             continue
@@ -78,6 +77,11 @@ def plan_for_training(
                 f"{dist.name} normalizes by the statistics of whole batches: it takes {takes}, "
                 f"got {number}."
             )
+    if alone and shards > 1:
+        raise ValueError(
+            f"{dist.name} has networks that are not this library's, which may crash where two "
+            f"parts run at a time: with a microbatch it takes 1 shard, got {shards}."
+        )
     return Plan(shards, microbatch, Kernels(by_xla=not whole and shards > 1 and gains_by_xla(dist)))
 
 
@@ -117,8 +121,10 @@ def has_bfloat16_convolutions(dist: Flow) -> bool:
 
 
 def _can_run_twice_at_a_time(dist: Flow) -> bool:
-    # Networks from elsewhere may have what `kernels.convolution` keeps from crashing.
-    return all(isinstance(x, Conditioner | Transformer | Weights) for x in dist.keras_layers)
+    # Networks from elsewhere may have what `kernels.convolution` keeps from crashing; so may
+    # conditioners that users write.
+    package = __name__.partition(".")[0]
+    return all(type(x).__module__.partition(".")[0] == package for x in dist.keras_layers)
 
 
 def _part(dist: Flow) -> int:
