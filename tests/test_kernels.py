@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from tfp_realnvp.kernels import Kernels
-from tfp_realnvp.kernels.gates import EPSILON
+from tfp_realnvp.kernels.layer_norm import EPSILON
 
 
 def elu2(x):

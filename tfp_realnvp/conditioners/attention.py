@@ -1,7 +1,8 @@
-"""Self-attention over the pixels of a small grid."""
+"""Multi-head self-attention, of pixels and of tokens."""
 
 from __future__ import annotations
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -27,10 +28,53 @@ def attend(projections: tf.Tensor, *, heads: int, wide: tf.DType) -> tf.Tensor:
         TensorShape([2, 7, 7, 8])
     """
     _, height, width, channels = projections.shape
-    size = channels // (3 * heads)
-    parts = tf.reshape(projections, [-1, height * width, 3, heads, size])
-    queries, keys, values = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
+    tokens = tf.reshape(projections, [-1, height * width, channels])
+    gathered = gather(*queries_keys_values(tokens, heads=heads), wide=wide)
+    return tf.reshape(gathered, [-1, height, width, channels // 3])
+
+
+def queries_keys_values(projections: tf.Tensor, *, heads: int) -> list[tf.Tensor]:
+    """Returns the three parts of projections `[N, T, 3C]`, each `[N, heads, T, C / heads]`."""
+    _, tokens, channels = projections.shape
+    parts = tf.reshape(projections, [-1, tokens, 3, heads, channels // (3 * heads)])
+    return tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
+
+
+def gather(
+    queries: tf.Tensor,
+    keys: tf.Tensor,
+    values: tf.Tensor,
+    *,
+    wide: tf.DType,
+    mask: np.ndarray | tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Returns what queries gather from values, `[N, T, C]`, the heads one after the other.
+
+    Args:
+        queries: `[N, heads, T, C / heads]`.
+        keys: `[N, heads, S, C / heads]`.
+        values: likewise.
+        wide: dtype of the softmax.
+        mask: which of the S each of the T sees, boolean and broadcastable to `[T, S]`; None for
+            all.
+    """
+    heads, tokens, size = queries.shape[1:]
     scores = tf.linalg.matmul(queries * size**-0.5, keys, transpose_b=True)
-    weights = tf.cast(tf.nn.softmax(tf.cast(scores, wide)), projections.dtype)
+    scores = tf.cast(scores, wide)
+    if mask is not None:
+        scores = tf.where(mask, scores, scores.dtype.min)
+    weights = tf.cast(tf.nn.softmax(scores), values.dtype)
     gathered = tf.transpose(tf.linalg.matmul(weights, values), [0, 2, 1, 3])
-    return tf.reshape(gathered, [-1, height, width, heads * size])
+    return tf.reshape(gathered, [-1, tokens, heads * size])
+
+
+def check_heads(name: str, *, width: int, heads: int) -> None:
+    """Checks that the heads of attention divide its width.
+
+    Raises:
+        ValueError: they do not.
+    """
+    if width % heads:
+        raise ValueError(
+            f"{name} needs a width that its heads divide, got width={width} and heads={heads}."
+        )

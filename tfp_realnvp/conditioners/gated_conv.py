@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp.conditioners.attention import attend
+from tfp_realnvp.conditioners.attention import attend, check_heads
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.weight_norm import add_class_bias
 from tfp_realnvp.core import arguments
@@ -72,11 +72,8 @@ class GatedConv(Conditioner):
         self.positions = arguments.instance("GatedConv", "positions", positions, bool)
         self.dropout = arguments.real("GatedConv", "dropout", dropout, least=0, below=1)
         self.last = arguments.whole("GatedConv", "last", last)
-        if self.heads and self.width % self.heads:
-            raise ValueError(
-                f"GatedConv needs a width that its heads divide, got width={width} and "
-                f"heads={heads}."
-            )
+        if self.heads:
+            check_heads("GatedConv", width=self.width, heads=self.heads)
         if self.last % 2 == 0:
             raise ValueError(f"GatedConv needs an odd side of its last kernel, got last={last}.")
         if not (self.heads or self.positions):

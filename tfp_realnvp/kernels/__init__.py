@@ -1,4 +1,4 @@
-"""Arithmetic that is fast on the device: convolutions, gates, Adam's update."""
+"""Arithmetic that is fast on the device: convolutions, gates, norms, Adam's update."""
 
 from tfp_realnvp.kernels.kernels import Kernels
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-# Added to the variance of the layer norm.
-EPSILON = 1e-6
+from tfp_realnvp.kernels.layer_norm import layer_norm
 
 
 def arrange(weights: tf.Tensor, *axes: int) -> tf.Tensor:
@@ -30,11 +29,11 @@ def gate_and_norm(x: tf.Tensor, mixed: tf.Tensor, scale: tf.Tensor, bias: tf.Ten
         bias: of the norm, likewise.
     """
     value, gate = (tf.cast(part, x.dtype) for part in tf.split(mixed, 2, axis=-1))
-    return _layer_norm(x + value * tf.sigmoid(gate), scale, bias)
+    return layer_norm(x + value * tf.sigmoid(gate), scale, bias)
 
 
-# The gradients of both are written out: what autodiff makes of them passes over the activations
-# about twice as often, and passes cost as much as convolutions do.
+# The gradient is written out: what autodiff makes of it passes over the activations about twice
+# as often, and passes cost as much as convolutions do.
 
 
 @tf.custom_gradient
@@ -65,23 +64,3 @@ def _two_sided_elu_as(dtype):
         return tf.concat(sides, -1), gradient
 
     return two_sided
-
-
-@tf.custom_gradient
-def _layer_norm(x, scale, bias):
-    centred = x - tf.reduce_mean(x, -1, keepdims=True)
-    variance = tf.reduce_mean(tf.square(centred), -1, keepdims=True)
-    inverse = tf.math.rsqrt(variance + EPSILON)
-    normal = centred * inverse
-
-    def gradient(upstream):
-        inner = upstream * scale
-        along = tf.reduce_mean(inner * normal, -1, keepdims=True)
-        across = tf.reduce_mean(inner, -1, keepdims=True)
-        return (
-            inverse * (inner - across - normal * along),
-            tf.raw_ops.BiasAddGrad(out_backprop=upstream * normal),
-            tf.raw_ops.BiasAddGrad(out_backprop=upstream),
-        )
-
-    return tf.nn.bias_add(normal * scale, bias), gradient

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfp_realnvp.kernels.gates import EPSILON
+from tfp_realnvp.kernels.layer_norm import EPSILON
 
 _and, _or = tf.bitwise.bitwise_and, tf.bitwise.bitwise_or
 _shift_left, _shift_right = tf.bitwise.left_shift, tf.bitwise.right_shift
