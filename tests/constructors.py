@@ -23,6 +23,8 @@ from tfp_realnvp.bijectors import (
     ChannelHalves,
     Channels,
     Checkerboard,
+    CheckerboardHalves,
+    ColumnHalves,
     Composition,
     Coupling,
     FactorOut,
@@ -38,13 +40,16 @@ from tfp_realnvp.bijectors import (
     Planar,
     RationalQuadraticSpline,
     Rescale,
+    RowHalves,
+    ShuffledChannelHalves,
+    SigmoidAffine,
     Squeeze,
     Squeezed,
     Standardize,
     TanhAffine,
     Unsqueeze,
 )
-from tfp_realnvp.conditioners import MADE, MLP, GatedConv, GlowConv, ResNet, Velocity
+from tfp_realnvp.conditioners import MADE, MLP, GatedConv, GlowConv, ResNet, Velocity, ViT
 from tfp_realnvp.core.context import Scope
 
 
@@ -135,6 +140,10 @@ def with_statistics(bijector: FlowBijector) -> FlowBijector:
     return bijector
 
 
+def vit() -> ViT:
+    return ViT(width=4, depth=1, heads=2)
+
+
 def made() -> MADE:
     return MADE(widths=(8, 8))
 
@@ -168,6 +177,7 @@ MIXTURE_MULTISCALE = {
     "components": 2,
     "heads": 1,
 }
+JET = {"couplings": 2, "depth": 1, "width": 4, "heads": 2, "patch": 2, "spatial": 2}
 
 BIJECTORS: dict[str, Case] = {
     "coupling_checkerboard": Case(lambda: Coupling(Checkerboard(), conv()), IMAGE),
@@ -202,8 +212,10 @@ BIJECTORS: dict[str, Case] = {
     ),
     "squeeze_position_major": Case(Squeeze, IMAGE),
     "squeeze_channel_major": Case(lambda: Squeeze(order="channel_major"), IMAGE),
+    "squeeze_3x3": Case(lambda: Squeeze(order="channel_major", side=3), (3, 6, 2)),
     "squeeze_alternative": Case(lambda: Squeeze(order="alternative"), IMAGE),
     "squeezed": Case(lambda: Squeezed([Coupling(ChannelHalves(), conv())]), (4, 2, 1)),
+    "squeezed_3x3": Case(lambda: Squeezed([Coupling(ChannelHalves(), conv())], side=3), (3, 6, 1)),
     "squeezed_alternative": Case(
         lambda: Squeezed(
             [Squeeze(), Coupling(Channels(), conv()), Unsqueeze()], order="alternative"
@@ -231,6 +243,18 @@ BIJECTORS: dict[str, Case] = {
     "coupling_channel_halves_inverted": Case(
         lambda: Coupling(ChannelHalves(inverted=True), GlowConv(width=4)), IMAGE
     ),
+    "coupling_shuffled_channels": Case(
+        lambda: Coupling(ShuffledChannelHalves(seed=1), vit(), transformer=SigmoidAffine()),
+        (2, 2, 3),
+    ),
+    "coupling_shuffled_channels_inverted": Case(
+        lambda: Coupling(ShuffledChannelHalves(inverted=True), conv()), (2, 2, 3)
+    ),
+    "coupling_checkerboard_halves": Case(lambda: Coupling(CheckerboardHalves(), vit()), IMAGE),
+    "coupling_row_halves_inverted": Case(
+        lambda: Coupling(RowHalves(inverted=True), vit()), (4, 3, 2), num_classes=3
+    ),
+    "coupling_column_halves": Case(lambda: Coupling(ColumnHalves(), vit()), (1, 4, 2)),
     "coupling_tanh": Case(
         lambda: Coupling(Halves(), mlp(), transformer=TanhAffine(l2=1e-3)), VECTOR
     ),
@@ -258,6 +282,7 @@ BIJECTORS: dict[str, Case] = {
     "unsqueeze_channel_major": Case(lambda: Unsqueeze(order="channel_major"), (2, 2, 8)),
     "unsqueeze_alternative": Case(lambda: Unsqueeze(order="alternative"), (1, 2, 8)),
     "rescale": Case(lambda: Rescale(low=-1.0, high=3.0), (2, 2, 1)),
+    "rescale_radius": Case(lambda: Rescale(high=3.0, radius=1.5), (2, 2, 1)),
     "act_norm": Case(ActNorm, IMAGE),
     "act_norm_vector": Case(lambda: ActNorm(ndims=1), VECTOR),
     "batch_norm": Case(lambda: with_statistics(BatchNorm()), IMAGE),
@@ -286,6 +311,7 @@ BIJECTORS: dict[str, Case] = {
     "mixture_multiscale": Case(
         flow("mixture_multiscale", (4, 4, 1), levels=4, **MIXTURE_MULTISCALE), (4, 4, 1), high=4.0
     ),
+    "jet": Case(flow("jet", (4, 4, 1), levels=4, **JET), (4, 4, 1), high=4.0),
     "lecture_realnvp": Case(
         flow("lecture_realnvp", (2, 2, 1), levels=4, width=2, blocks=1, scales=1),
         (2, 2, 1),

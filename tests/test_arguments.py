@@ -13,6 +13,7 @@ from tfp_realnvp.bijectors import (
     BatchNorm,
     ChannelHalves,
     Checkerboard,
+    CheckerboardHalves,
     Composition,
     Coupling,
     Dequantization,
@@ -28,12 +29,14 @@ from tfp_realnvp.bijectors import (
     Planar,
     RationalQuadraticSpline,
     Rescale,
+    RowHalves,
+    ShuffledChannelHalves,
     Squeeze,
     TanhAffine,
     Unsqueeze,
     VariationalDequantization,
 )
-from tfp_realnvp.conditioners import MADE, MLP, GatedConv, GlowConv, ResNet, Velocity
+from tfp_realnvp.conditioners import MADE, MLP, GatedConv, GlowConv, ResNet, Velocity, ViT
 from tfp_realnvp.core.arguments import annotated
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -103,6 +106,13 @@ ARGUMENTS = [
         for end in ("low", "high")
     ),
     (Logit, "alpha", "a finite number of at least 0 and below 1", [-0.1, 1, NAN, INFINITE, "a"]),
+    (Rescale, "radius", "a finite number above 0", [0, -1, NAN]),
+    (Squeeze, "side", "a whole number of at least 2", [1, 2.5]),
+    (ShuffledChannelHalves, "seed", "a whole number of at least 0", [-1, "a"]),
+    *(
+        (ViT, name, "a whole number of at least 1", [0, 1.5])
+        for name in ("width", "depth", "heads")
+    ),
     (Checkerboard, "inverted", "a bool", ["no"]),
 ]
 
@@ -124,6 +134,8 @@ def test_an_argument_out_of_range(make, name, expected, value):
         (lambda: ResNet(normalization="layer"), "Unknown normalization 'layer'; there are"),
         (lambda: Affine(shift="first"), "Affine is 'before' or 'after' its scale, got 'first'"),
         (lambda: Permutation(order=[0, 1]), "Unknown order [0, 1] of a permutation; the orders"),
+        (lambda: ViT(width=6, heads=4), "width that its heads divide, got width=6 and heads=4"),
+        (lambda: Squeeze(order="alternative", side=4), "order is of blocks of side 2, got side=4"),
         (lambda: Unsqueeze(order="snake"), "Unknown squeeze order 'snake'; the orders are"),
         (lambda: Coupling("halves", mlp()), "partition to be a Partition, got 'halves'"),
         (lambda: Coupling(Halves, mlp()), "partition to be a Partition, got <class"),
@@ -193,6 +205,13 @@ def test_members_of_another_kind(make, sentence):
         (ode, (2, 2), "NeuralODE takes events of rank 1, got shape (2, 2)"),
         (ActNorm, (3,), "ActNorm takes events of rank 3, got shape (3,)"),
         (InvertibleConv, (4, 4, 1), "mixes at least 2 channels, got shape (4, 4, 1)"),
+        (
+            lambda: Coupling(RowHalves(), conv()),
+            (3, 4, 2),
+            "RowHalves needs two equal halves of the pixels and an even number of channels, got",
+        ),
+        (lambda: Coupling(CheckerboardHalves(), conv()), (2, 2, 3), "even number of channels, got"),
+        (lambda: Squeeze(side=4), (8, 6, 1), "needs multiples of 4 as sides, got events of shape"),
         (Squeeze, (5, 4, 1), "even height and width, got events of shape (5, 4, 1)"),
         (Unsqueeze, (4, 4, 5), "multiple of 4 channels, got events of shape (4, 4, 5)"),
         (lambda: FactorOut([]), (4, 4, 1), "at least 2 channels, got shape (4, 4, 1)"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from constructors import MIXTURE_MULTISCALE, perturb_weights
+from constructors import JET, MIXTURE_MULTISCALE, perturb_weights
 
 import tfp_realnvp as nvp
 
@@ -15,6 +15,7 @@ SMALL = {
     "uva_multiscale": {"widths": (4, 4, 4), "blocks": 1},
     "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
     "mixture_multiscale": MIXTURE_MULTISCALE,
+    "jet": JET,
     "lecture_realnvp": {"width": 2, "blocks": 1},
     "glow": {"width": 4, "steps": 1},
     "realnvp": {"couplings": 2, "widths": (8,), "width": 2, "blocks": 1},

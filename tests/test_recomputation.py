@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from constructors import MIXTURE_MULTISCALE, perturb_weights
+from constructors import JET, MIXTURE_MULTISCALE, perturb_weights
 from tolerances import FLOAT64
 
 import tfp_realnvp as nvp
@@ -51,6 +51,7 @@ def test_gradients_are_those_of_the_plain_pass(graph, labels):
 SMALL = {
     "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
     "mixture_multiscale": MIXTURE_MULTISCALE,
+    "jet": JET,
     "glow": {"steps": 2, "width": 4},
     "iaf": {"layers": 2, "widths": (4,)},
     "lecture_realnvp": {"width": 2, "blocks": 1, "scales": 1},

@@ -19,7 +19,7 @@ PACKAGE = "tfp_realnvp"
 CLASSES = {
     "training.model": ("FlowModel",),
     "kernels.adam": ("Adam",),
-    "conditioners": ("GatedConv", "GlowConv", "MADE", "MLP", "ResNet", "Velocity"),
+    "conditioners": ("GatedConv", "GlowConv", "MADE", "MLP", "ResNet", "Velocity", "ViT"),
     "bijectors": (
         "ActNorm",
         "Affine",
@@ -29,6 +29,8 @@ CLASSES = {
         "ChannelHalves",
         "Channels",
         "Checkerboard",
+        "CheckerboardHalves",
+        "ColumnHalves",
         "Composition",
         "Coupling",
         "Dequantization",
@@ -45,6 +47,9 @@ CLASSES = {
         "Planar",
         "RationalQuadraticSpline",
         "Rescale",
+        "RowHalves",
+        "ShuffledChannelHalves",
+        "SigmoidAffine",
         "Squeeze",
         "Squeezed",
         "Standardize",

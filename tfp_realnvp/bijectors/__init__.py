@@ -31,7 +31,13 @@ from tfp_realnvp.bijectors.spline import RationalQuadraticSpline
 from tfp_realnvp.bijectors.squeeze import Squeeze, Unsqueeze
 from tfp_realnvp.bijectors.squeezed import Squeezed
 from tfp_realnvp.bijectors.standardize import Standardize
-from tfp_realnvp.bijectors.transformers import Affine, TanhAffine, Transformer
+from tfp_realnvp.bijectors.token_partitions import (
+    CheckerboardHalves,
+    ColumnHalves,
+    RowHalves,
+    ShuffledChannelHalves,
+)
+from tfp_realnvp.bijectors.transformers import Affine, SigmoidAffine, TanhAffine, Transformer
 from tfp_realnvp.bijectors.variational_dequantization import VariationalDequantization
 from tfp_realnvp.core.context import Context, Scope
 
@@ -44,6 +50,8 @@ __all__ = [
     "ChannelHalves",
     "Channels",
     "Checkerboard",
+    "CheckerboardHalves",
+    "ColumnHalves",
     "Composition",
     "Container",
     "Context",
@@ -64,7 +72,10 @@ __all__ = [
     "Planar",
     "RationalQuadraticSpline",
     "Rescale",
+    "RowHalves",
     "Scope",
+    "ShuffledChannelHalves",
+    "SigmoidAffine",
     "Squeeze",
     "Squeezed",
     "Standardize",

@@ -8,40 +8,48 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Scope
 
 ORDERS = ("position_major", "channel_major", "alternative")
 
 
 class Squeeze(FlowBijector):
-    """Turns 2x2 blocks of pixels into channels: `[H, W, C]` to `[H/2, W/2, 4C]`.
+    """Turns SxS blocks of pixels into channels: `[H, W, C]` to `[H/S, W/S, S*S*C]`, S = 2 or more.
 
     Inverse (data to latent) squeezes, forward unsqueezes; a permutation, so the log-det is 0. With
-    `p = 2 * row_offset + column_offset`:
+    `p = S * row_offset + column_offset`:
 
     * `"position_major"`: channel `p * C + c` (UvA's, and `tf.nn.space_to_depth`);
-    * `"channel_major"`: channel `c * 4 + p` (PyTorch's `pixel_unshuffle`);
-    * `"alternative"`: position-major with the positions in the order 0, 3, 1, 2, so that the two
-      pixels of each diagonal stay together when the channels are halved (arXiv:1605.08803,
-      section 3.6: each half is one colour of the checkerboard).
+    * `"channel_major"`: channel `c * S * S + p` (PyTorch's `pixel_unshuffle`);
+    * `"alternative"`, for 2x2 blocks alone: position-major with the positions in the order 0, 3, 1,
+      2, so that the two pixels of each diagonal stay together when the channels are halved
+      (arXiv:1605.08803, section 3.6: each half is one colour of the checkerboard).
 
     Args:
         order: one of the three.
+        side: side S of the blocks.
         name: name of the bijector.
 
     Raises:
-        ValueError: an unknown order; at building, an odd side.
+        ValueError: an unknown order, or one that blocks of this side do not have; at building,
+            sides of the image that the block's does not divide.
 
     Example:
         >>> from tfp_realnvp.bijectors import Squeeze
         >>> Squeeze().build((28, 28, 1))
         (14, 14, 4)
+        >>> Squeeze(side=4).build((28, 28, 1))
+        (7, 7, 16)
     """
 
-    def __init__(self, *, order: str = "position_major", name: str | None = None):
+    def __init__(self, *, order: str = "position_major", side: int = 2, name: str | None = None):
         super().__init__(data_ndims=3, name=name)
         if order not in ORDERS:
             raise ValueError(f"Unknown squeeze order {order!r}; the orders are {ORDERS}.")
+        self.side = arguments.whole("Squeeze", "side", side, least=2)
+        if order == "alternative" and self.side != 2:
+            raise ValueError(f"The alternative order is of blocks of side 2, got side={side}.")
         self.order = order
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
@@ -49,23 +57,25 @@ class Squeeze(FlowBijector):
 
     def _latent_shape(self, data_shape: Shape) -> Shape:
         height, width, channels = data_shape
-        if height % 2 or width % 2:
-            raise ValueError(
-                f"A squeeze needs even height and width, got events of shape {data_shape}."
-            )
-        return height // 2, width // 2, 4 * channels
+        side = self.side
+        if height % side or width % side:
+            kind = "even height and width" if side == 2 else f"multiples of {side} as sides"
+            raise ValueError(f"A squeeze needs {kind}, got events of shape {data_shape}.")
+        return height // side, width // side, side**2 * channels
 
     def _data_shape(self, latent_shape: Shape) -> Shape:
         height, width, channels = latent_shape
-        if channels % 4:
+        area = self.side**2
+        if channels % area:
             raise ValueError(
-                f"An unsqueeze needs a multiple of 4 channels, got events of shape {latent_shape}."
+                f"An unsqueeze needs a multiple of {area} channels, got events of shape "
+                f"{latent_shape}."
             )
-        return 2 * height, 2 * width, channels // 4
+        return self.side * height, self.side * width, channels // area
 
     def _permutation(self, channels: int) -> np.ndarray | None:
         """Returns where each output channel comes from among the position-major ones."""
-        position_major = np.arange(4 * channels).reshape(4, channels)
+        position_major = np.arange(self.side**2 * channels).reshape(-1, channels)
         if self.order == "position_major" or (self.order == "channel_major" and channels == 1):
             return None
         if self.order == "channel_major":
@@ -74,21 +84,21 @@ class Squeeze(FlowBijector):
 
     def _inverse_and_log_det(self, y, context):
         permutation = self._permutation(y.shape[-1])
-        x = tf.nn.space_to_depth(y, 2)
+        x = tf.nn.space_to_depth(y, self.side)
         if permutation is not None:
             x = tf.gather(x, permutation, axis=-1)
         return x, _zeros(y)
 
     def _forward_and_log_det(self, x, context):
-        permutation = self._permutation(x.shape[-1] // 4)
+        permutation = self._permutation(x.shape[-1] // self.side**2)
         latent = x
         if permutation is not None:
             x = tf.gather(x, np.argsort(permutation), axis=-1)
-        return tf.nn.depth_to_space(x, 2), _zeros(latent)
+        return tf.nn.depth_to_space(x, self.side), _zeros(latent)
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {"order": self.order}
+        return {"order": self.order, "side": self.side}
 
 
 class Unsqueeze(FlowBijector):

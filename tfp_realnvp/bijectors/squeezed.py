@@ -1,4 +1,4 @@
-"""Squeezed: bijectors at half resolution, and the way back."""
+"""Squeezed: bijectors at lower resolution, and the way back."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from tfp_realnvp.core.context import Context, Scope
 
 
 class Squeezed(Container):
-    """Bijectors between a squeeze and the way back, on a quarter of the pixels.
+    """Bijectors between a squeeze and the way back, on a quarter of the pixels or fewer.
 
-    With the squeeze `s` from `[H, W, C]` to `[H/2, W/2, 4C]`:
+    With the squeeze `s` from `[H, W, C]` to `[H/S, W/S, S*S*C]`, S = 2 or more:
 
     * inverse (data to latent): `x = s^{-1}(b^{-1}(s(y)))`; forward: `y = s^{-1}(b(s(x)))`;
     * log-det: that of the members b.
@@ -29,10 +29,12 @@ class Squeezed(Container):
     Args:
         bijectors: members from data to latent, which keep the shape.
         order: of the squeeze; see `Squeeze`.
+        side: side S of the squeeze's blocks.
         name: name of the bijector.
 
     Raises:
-        ValueError: an unknown order; at building, an odd side or members that change the shape.
+        ValueError: an unknown order or side; at building, an image that cannot be squeezed, or
+            members that change the shape.
 
     Example:
         >>> from tfp_realnvp.bijectors import ChannelHalves, Coupling, Squeezed
@@ -46,21 +48,22 @@ class Squeezed(Container):
         bijectors: Sequence[tfp.bijectors.Bijector],
         *,
         order: str = "position_major",
+        side: int = 2,
         name: str | None = None,
     ):
         super().__init__(data_ndims=3, name=name)
-        self._squeeze = self._no_dependency(Squeeze(order=order))
-        self.order = order
+        self._squeeze = self._no_dependency(Squeeze(order=order, side=side))
+        self.order, self.side = order, self._squeeze.side
         self.rest = Composition(bijectors, ndims=3, name="rest")
 
     @property
     def members(self) -> Sequence[FlowBijector]:
-        """The bijectors at half resolution."""
+        """The bijectors at lower resolution."""
         return self.rest.members
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         squeezed = self._squeeze.build(event_shape)
-        channels = 4 * scope.condition_channels
+        channels = self.side**2 * scope.condition_channels
         built = self.rest.build(squeezed, scope.child("rest", condition_channels=channels))
         if built != squeezed:
             raise ValueError(
@@ -79,4 +82,4 @@ class Squeezed(Container):
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
-        return {"bijectors": list(self.rest.bijectors), "order": self.order}
+        return {"bijectors": list(self.rest.bijectors), "order": self.order, "side": self.side}

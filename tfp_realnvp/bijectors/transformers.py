@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 from typing import Any
 
 import keras
@@ -134,6 +135,23 @@ class Affine(_ScaleAndShift):
     def get_config(self):
         """Returns the constructor's arguments."""
         return {"bound": self.bound, "shift": self.shift}
+
+
+class SigmoidAffine(_ScaleAndShift):
+    """Affine map whose scale is twice a sigmoid, between 0 and 2 (arXiv:2412.15129).
+
+    With `log_scale = log(2 sigmoid(raw))`:
+
+    * inverse (data to latent): `x = (y + shift) * exp(log_scale)`, log-det `log_scale`;
+    * forward (latent to data): `y = x * exp(-log_scale) - shift`, log-det `-log_scale`.
+    """
+
+    def _log_scale(self, raw):
+        return tf.math.log_sigmoid(raw) + math.log(2)
+
+    def get_config(self):
+        """Returns the constructor's arguments: there are none."""
+        return {}
 
 
 class TanhAffine(_ScaleAndShift):

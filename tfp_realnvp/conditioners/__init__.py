@@ -7,5 +7,6 @@ from tfp_realnvp.conditioners.made import MADE
 from tfp_realnvp.conditioners.mlp import MLP
 from tfp_realnvp.conditioners.resnet import ResNet
 from tfp_realnvp.conditioners.velocity import Velocity
+from tfp_realnvp.conditioners.vit import ViT
 
-__all__ = ["MADE", "MLP", "Conditioner", "GatedConv", "GlowConv", "ResNet", "Velocity"]
+__all__ = ["MADE", "MLP", "Conditioner", "GatedConv", "GlowConv", "ResNet", "Velocity", "ViT"]

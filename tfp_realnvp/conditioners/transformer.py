@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_realnvp.conditioners.attention import check_heads, gather, queries_keys_values
 from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.kernels.gelu import gelu
 from tfp_realnvp.kernels.layer_norm import layer_norm
 
 #: Keys and values of each block, `[N, heads, T, width / heads]`.
@@ -120,7 +121,7 @@ class TransformerBlocks:
         x += tf.cast(dense(gathered, block["gather"]), self.wide)
         hidden = tf.cast(layer_norm(x, *cast(block["wide_norm"], self.wide)), compute)
         hidden = tf.cast(dense(hidden, block["widen"]), self.wide)
-        hidden = tf.cast(tf.nn.gelu(hidden, approximate=self.approximate), compute)
+        hidden = tf.cast(gelu(hidden, approximate=self.approximate), compute)
         return x + tf.cast(dense(hidden, block["narrow"]), self.wide)
 
 
