@@ -1,10 +1,14 @@
 """The arithmetic of conditioners is what its formulas say, and so are its gradients."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from tfp_realnvp.kernels import Kernels
+from tfp_realnvp.kernels.bias import add_bias
+from tfp_realnvp.kernels.gelu import gelu
 from tfp_realnvp.kernels.layer_norm import EPSILON
 
 
@@ -60,3 +64,34 @@ def test_bfloat16_is_of_the_convolutions_alone(rng, formula, shapes, by_xla):
     for one, other in zip(mine, expected, strict=True):
         one = np.asarray(one, "float64")
         assert np.linalg.norm(one - other) < 0.03 * np.linalg.norm(other)
+
+
+@pytest.mark.parametrize("approximate", [False, True])
+def test_gelu_is_exact_in_float64(approximate):
+    x = tf.constant(np.linspace(-5, 5, 101))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        y = gelu(x, approximate=approximate)
+    v = x.numpy()
+    if approximate:
+        expected = v / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (v + 0.044715 * v**3)))
+    else:
+        expected = v * np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in v])
+    np.testing.assert_allclose(y, expected, atol=1e-14)
+    differences = (
+        gelu(x + 1e-5, approximate=approximate) - gelu(x - 1e-5, approximate=approximate)
+    ) / 2e-5
+    np.testing.assert_allclose(tape.gradient(y, x), differences, atol=1e-9)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+def test_the_gradient_of_a_bias_does_not_stop_growing_in_bfloat16(jit):
+    @tf.function(jit_compile=jit)
+    def gradient(x, bias):
+        with tf.GradientTape() as tape:
+            tape.watch(bias)
+            y = add_bias(x, bias)
+        return tape.gradient(y, bias)
+
+    x = tf.zeros([4096, 2], tf.bfloat16)
+    np.testing.assert_array_equal(tf.cast(gradient(x, x[0]), tf.float32), [4096, 4096])

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_realnvp as nvp
-from tfp_realnvp.conditioners import GatedConv
+from tfp_realnvp.conditioners import GatedConv, ViT
 from tfp_realnvp.execution.device import best_precision, use_full_float32
 from tfp_realnvp.kernels.gates import two_sided_elu
 
@@ -76,3 +76,25 @@ def test_gradients_of_bfloat16_convolutions_are_close_to_those_of_float32(rng):
     for one, other in zip(*gradients, strict=True):
         assert distance(other, one) < 0.08
     assert distance(*(np.concatenate([np.ravel(g) for g in side]) for side in gradients)) < 0.02
+
+
+def test_gradients_of_a_bfloat16_transformer_are_close_to_those_of_float32(rng):
+    x = tf.constant(rng.normal(size=(64, 4, 4, 3)), tf.float32)
+    upstream = tf.constant(rng.normal(size=(64, 4, 4, 2)), tf.float32)
+    options = {"width": 8, "heads": 2, "outputs": 2}
+    exact, rounded = ViT(**options), ViT(**options, dtype="mixed_bfloat16")
+    gradients = []
+    for net in (exact, rounded):
+        net(x)
+        for source, target in zip(exact.weights, net.weights, strict=True):
+            noise = 0.1 * rng.standard_normal(source.shape) if net is exact else 0.0
+            target.assign(source + noise)
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(net.parameters(x, nvp.Context()) * upstream)
+        gradients.append(tape.gradient(loss, [v.value for v in net.trainable_variables]))
+    # Of 20 seeds' gradients, the worst is off by 0.027 as a whole, by 0.08 in one weight.
+    for one, other in zip(*gradients, strict=True):
+        assert distance(other, one) < 0.12
+    assert distance(*(np.concatenate([np.ravel(g) for g in side]) for side in gradients)) < 0.04
+    in_exact = rounded.parameters(x, nvp.Context(exact=True))
+    np.testing.assert_allclose(in_exact, exact.parameters(x, nvp.Context()), rtol=1e-5, atol=1e-6)

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.core import arguments
+from tfp_realnvp.kernels.bias import add_bias
 
 
 class MLP(Conditioner):
@@ -105,4 +106,4 @@ def dense_weights(
 
 def _dense(x, kernel, bias):
     kernel, bias = tf.cast(kernel.value, x.dtype), tf.cast(bias.value, x.dtype)
-    return tf.nn.bias_add(tf.linalg.matmul(x, kernel), bias)
+    return add_bias(tf.linalg.matmul(x, kernel), bias)

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_realnvp.conditioners.attention import check_heads, gather, queries_keys_values
 from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.kernels.bias import add_bias
 from tfp_realnvp.kernels.gelu import gelu
 from tfp_realnvp.kernels.layer_norm import layer_norm
 
@@ -152,7 +153,7 @@ def dense(x: tf.Tensor, weights: Sequence[Any]) -> tf.Tensor:
     kernel, bias = cast(weights, x.dtype)
     # As one matrix: TensorFlow would copy the kernel to each row of a batch of them.
     flat = tf.reshape(x, [-1, x.shape[-1]])
-    result = tf.nn.bias_add(tf.linalg.matmul(flat, kernel), bias)
+    result = add_bias(tf.linalg.matmul(flat, kernel), bias)
     return tf.reshape(result, [-1, *x.shape[1:-1], kernel.shape[1]])
 
 
