@@ -30,6 +30,7 @@ _PUBLIC = {
     "Flow": "flow",
     "FlowModel": "training.model",
     "Lite": "serving.lite",
+    "Muon": "kernels.muon",
     "anomaly_scores": "uses.anomaly",
     "attribute_direction": "uses.attributes",
     "auroc": "uses.anomaly",
@@ -79,6 +80,7 @@ if TYPE_CHECKING:
     from tfp_realnvp.execution.device import use_shards
     from tfp_realnvp.flow import Flow
     from tfp_realnvp.kernels.adam import Adam
+    from tfp_realnvp.kernels.muon import Muon
     from tfp_realnvp.plots import figures, pictures
     from tfp_realnvp.serving.compiled import Compiled
     from tfp_realnvp.serving.lite import Lite

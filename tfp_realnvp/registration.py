@@ -19,6 +19,7 @@ PACKAGE = "tfp_realnvp"
 CLASSES = {
     "training.model": ("FlowModel",),
     "kernels.adam": ("Adam",),
+    "kernels.muon": ("Muon",),
     "conditioners": ("GatedConv", "GlowConv", "MADE", "MLP", "ResNet", "Velocity"),
     "bijectors": (
         "ActNorm",

@@ -8,13 +8,22 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tfp_realnvp.training.recipes import RECIPES
+
 DESCRIPTION = "Train a flow by maximum likelihood; everything goes into one run directory."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
     add = parser.add_argument
-    add("--flow", required=True, help="name of the flow, such as uva_multiscale or realnvp")
+    add(
+        "--recipe",
+        action=Recipe,
+        choices=tuple(RECIPES),
+        help="settings that were tried, by name, for all that is not given here: likelihood, for "
+        "images on two CPU cores, or likelihood-gpu",
+    )
+    add("--flow", help="name of the flow, such as uva_multiscale or realnvp")
     add("--dataset", default="digits", help="name of a data set, or path of images or arrays")
     add("--epochs", type=int, default=10, help="passes over the training data")
     add("--out", required=True, metavar="DIR", help="run directory")
@@ -22,7 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="seed of initial values, data order and noise")
     add("--resume", action="store_true", help="go on with the run in --out")
     add("--batch_size", type=int, default=128, help="examples in a step")
-    add("--learning_rate", type=float, default=1e-3, help="learning rate of Adam")
+    add("--optimizer", default="adam", help="adam or muon")
+    add("--learning_rate", type=float, default=1e-3, help="learning rate of the optimizer")
+    add("--warmup", type=int, default=0, help="steps over which a cosine schedule begins")
     add("--schedule", default="constant", help="constant, exponential or cosine")
     add("--clip", type=float, default=1.0, help="bound of the global gradient norm, 0 for none")
     add("--ema", type=float, default=0.0, help="momentum of averaged weights, 0 for none")
@@ -63,12 +74,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--checkpoint_seconds", type=float, default=60.0, help="time between checkpoints")
 
 
+class Recipe(argparse.Action):
+    """Makes a recipe's settings the defaults of the arguments, for the next time they are read."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Is called where the argument stands."""
+        settings = {k: v for k, v in RECIPES[values].items() if k != "options"}
+        parser.set_defaults(**settings)
+        setattr(namespace, self.dest, values)
+
+
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     from tfp_realnvp.core import arguments
     from tfp_realnvp.training import runs
 
     arguments.whole("train.py", "--test_examples", args.test_examples, least=0)
+    if args.flow is None:
+        raise ValueError("train.py needs a --flow or a --recipe.")
     settings = {field.name: getattr(args, field.name) for field in fields(runs.RunConfig)}
     config = runs.RunConfig(**settings | _device_settings(args) | {"options": _options(args)})
     results = runs.train(
@@ -114,6 +143,8 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def _options(args: argparse.Namespace) -> dict[str, object]:
+    recipe = RECIPES.get(args.recipe, {})
+    tried = recipe["options"] if args.flow == recipe.get("flow") else {}
     options: dict[str, object] = {}
     for text in args.options:
         name, separator, value = text.partition("=")
@@ -125,4 +156,4 @@ def _options(args: argparse.Namespace) -> dict[str, object]:
             options[name] = json.loads(value)
         except json.JSONDecodeError:
             options[name] = value
-    return options
+    return tried | options

@@ -15,8 +15,10 @@ from tfp_realnvp import datasets, flows
 from tfp_realnvp.core import arguments
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.kernels.adam import Adam
+from tfp_realnvp.kernels.muon import Muon
 
 SCHEDULES = ("constant", "exponential", "cosine")
+OPTIMIZERS = {"adam": Adam, "muon": Muon}
 # Tracing takes each shard its own part of the graph.
 MOST_SHARDS = 512
 # What `flows.build` is given by position, or takes from the settings and the data.
@@ -35,7 +37,9 @@ class RunConfig:
         data_dir: where downloaded or raw data sets are kept.
         epochs: passes over the training split.
         batch_size: examples in a step.
-        learning_rate: of Adam, at the start.
+        optimizer: `"adam"` or `"muon"`.
+        learning_rate: its rate at the start, or behind the warm-up.
+        warmup: steps over which a cosine schedule rises from 0 to that rate.
         schedule: `"constant"`, `"exponential"` (times 0.99 per epoch) or `"cosine"` (to 0).
         clip: bound of the global gradient norm; 0 for none.
         ema: momentum of the averaged weights that are validated, saved and sampled; 0 for none.
@@ -63,7 +67,9 @@ class RunConfig:
     data_dir: str | None = None
     epochs: int = 10
     batch_size: int = 128
+    optimizer: str = "adam"
     learning_rate: float = 1e-3
+    warmup: int = 0
     schedule: str = "constant"
     clip: float = 1.0
     ema: float = 0.0
@@ -92,6 +98,7 @@ class RunConfig:
             arguments.whole(owner, "microbatch", self.microbatch, most=2**31 - 1)
         arguments.whole(owner, "seed", self.seed, least=-(2**31), most=2**31 - 1)
         arguments.real(owner, "learning_rate", self.learning_rate, above=0)
+        arguments.whole(owner, "warmup", self.warmup, least=0)
         arguments.real(owner, "clip", self.clip, least=0)
         arguments.real(owner, "ema", self.ema, least=0, below=1)
         for name in ("flip", "conditional"):
@@ -99,6 +106,15 @@ class RunConfig:
         arguments.instance(owner, "options", self.options, dict)
         if self.schedule not in SCHEDULES:
             raise ValueError(f"Unknown schedule {self.schedule!r}; there are {SCHEDULES}.")
+        if self.warmup and self.schedule != "cosine":
+            raise ValueError(
+                f"warmup is for schedule='cosine', got warmup={self.warmup} and "
+                f"schedule={self.schedule!r}."
+            )
+        if self.optimizer not in OPTIMIZERS:
+            raise ValueError(
+                f"Unknown optimizer {self.optimizer!r}; there are {tuple(OPTIMIZERS)}."
+            )
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"precision is float32 or bfloat16, got {self.precision!r}.")
         if self.jit not in ("auto", "on", "off"):
@@ -130,16 +146,31 @@ class RunConfig:
             **self.options,
         )
 
-    def optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
-        """Makes the optimizer."""
+    def build_optimizer(self, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+        """Makes the optimizer.
+
+        Raises:
+            ValueError: the warm-up is as long as the training.
+        """
         rate: Any = self.learning_rate
         if self.schedule == "exponential":
             rate = keras.optimizers.schedules.ExponentialDecay(
                 rate, decay_steps=steps_per_epoch, decay_rate=0.99, staircase=True
             )
         elif self.schedule == "cosine":
-            rate = keras.optimizers.schedules.CosineDecay(rate, self.epochs * steps_per_epoch)
-        return Adam(
+            steps = self.epochs * steps_per_epoch
+            if self.warmup >= steps:
+                raise ValueError(
+                    f"A run needs fewer steps of warm-up than steps, got warmup={self.warmup} and "
+                    f"{steps} steps."
+                )
+            rate = keras.optimizers.schedules.CosineDecay(
+                0.0 if self.warmup else rate,
+                steps - self.warmup,
+                warmup_target=rate if self.warmup else None,
+                warmup_steps=self.warmup,
+            )
+        return OPTIMIZERS[self.optimizer](
             rate,
             global_clipnorm=self.clip or None,
             use_ema=self.ema > 0,

@@ -149,7 +149,7 @@ class _Run:
             )
         self.model = FlowModel(self.dist, seed=config.seed)
         self.model.compile(
-            optimizer=config.optimizer(self.steps_per_epoch),
+            optimizer=config.build_optimizer(self.steps_per_epoch),
             jit_compile={"auto": "auto", "on": True, "off": False}[config.jit],
             shards=config.shards,
             microbatch=config.microbatch,

@@ -1,0 +1,30 @@
+"""Settings of runs that have been tried, by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+#: By name, settings of `RunConfig`; docs/likelihood_log.md says what they give.
+RECIPES: dict[str, dict[str, Any]] = {
+    # On two CPU cores.
+    "likelihood": {
+        "flow": "mixture_multiscale",
+        "options": {"couplings": [3, 2, 2, 3], "widths": [24, 64, 96]},
+        "epochs": 11,
+        "batch_size": 32,
+        "optimizer": "muon",
+        "learning_rate": 3e-3,
+        "warmup": 500,
+        "schedule": "cosine",
+    },
+    # On one GPU.
+    "likelihood-gpu": {
+        "flow": "mixture_multiscale",
+        "options": {"dropout": 0.1},
+        "epochs": 110,
+        "batch_size": 256,
+        "learning_rate": 3e-3,
+        "warmup": 500,
+        "schedule": "cosine",
+    },
+}
