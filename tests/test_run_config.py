@@ -6,7 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfp_realnvp import datasets, runs
+import tfp_realnvp as nvp
+from tfp_realnvp import datasets, flows, runs
+from tfp_realnvp.training import recipes
 from tfp_realnvp.training.run_directory import json_text, write_json
 
 
@@ -30,6 +32,9 @@ BAD = [
     ({"clip": float("nan")}, "clip to be finite, got nan"),
     ({"ema": 1.0}, r"ema to be a finite number of at least 0 and below 1, got 1\.0"),
     ({"schedule": "linear"}, "Unknown schedule 'linear'"),
+    ({"optimizer": "sgd"}, r"Unknown optimizer 'sgd'; there are \('adam', 'muon'\)"),
+    ({"warmup": -1}, "warmup to be a whole number of at least 0, got -1"),
+    ({"warmup": 10}, "warmup is for schedule='cosine', got warmup=10 and schedule='constant'"),
     ({"precision": "float16"}, "precision is float32 or bfloat16, got 'float16'"),
     ({"jit": "yes"}, "jit is auto, on or off, got 'yes'"),
     ({"flow": ""}, "flow to be a name or a path, got ''"),
@@ -89,6 +94,22 @@ def test_options_that_the_run_settles_are_told(options, names):
         config(options=options).build_flow(info)
     with pytest.raises(TypeError, match="uva_simple has no option widht; its options are"):
         config(options={"widht": 3}).build_flow(info)
+
+
+def test_the_rate_rises_and_falls():
+    settings = config(schedule="cosine", warmup=10, epochs=2, optimizer="muon", learning_rate=0.5)
+    optimizer = settings.build_optimizer(50)
+    assert type(optimizer) is nvp.Muon
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
+    np.testing.assert_allclose(rates, [0, 0.25, 0.5, 0.25, 0], atol=1e-6)
+    with pytest.raises(ValueError, match="fewer steps of warm-up than steps, got warmup=10 and 10"):
+        settings.build_optimizer(5)
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_recipes_are_settings_of_a_flow(name):
+    settings = runs.RunConfig(dataset="mnist", **recipes.RECIPES[name])
+    assert settings.options.keys() <= flows.options(settings.flow).keys()
 
 
 def test_only_images_are_flipped():

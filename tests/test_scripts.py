@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from tfp_realnvp import runs
 from tfp_realnvp.cli import train
 from tfp_realnvp.cli.main import _sentence, main
 from tfp_realnvp.execution.device import best_precision
+from tfp_realnvp.training import recipes
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -50,6 +52,32 @@ def test_training_shows_its_progress_and_nothing_else(run):
     assert any(line.startswith("epoch 1  bits_per_dim") for line in lines)
     shown = json.loads(result.stdout[result.stdout.index("\n{") :])
     assert shown == json.loads((out / "results.json").read_text())
+
+
+def test_a_recipe_is_what_is_not_given(tmp_path, monkeypatch, capsys):
+    asked = {}
+    monkeypatch.setattr(runs, "train", lambda config, out, **_: asked.update(vars(config)) or {})
+    recipe = recipes.RECIPES["likelihood"]
+    line = [
+        "--batch_size",
+        "128",
+        "--recipe",
+        "likelihood",
+        "--option",
+        "blocks=1",
+        "--shards",
+        "1",
+    ]
+    assert main([*line, "--epochs", "10", "--out", str(tmp_path)], command="train") == 0
+    expected = recipe | {"batch_size": 128, "epochs": 10, "dataset": "digits"}
+    expected["options"] = recipe["options"] | {"blocks": 1}
+    assert {name: asked[name] for name in expected} == expected
+    line = ["--recipe", "likelihood", "--flow", "glow", "--shards", "1", "--out", str(tmp_path)]
+    assert main(line, command="train") == 0
+    assert asked["flow"] == "glow" and asked["options"] == {}
+    capsys.readouterr()
+    assert main(["--out", str(tmp_path)], command="train") == 2
+    assert "train.py needs a --flow or a --recipe." in capsys.readouterr().err
 
 
 def test_a_resumed_run_keeps_what_the_device_decided_when_it_began(tmp_path, capsys):
