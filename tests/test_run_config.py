@@ -108,7 +108,7 @@ def test_the_rate_rises_and_falls():
 
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_recipes_are_settings_of_a_flow(name):
-    settings = runs.RunConfig(dataset="mnist", **recipes.RECIPES[name])
+    settings = runs.RunConfig(**recipes.RECIPES[name])
     assert settings.options.keys() <= flows.options(settings.flow).keys()
 
 

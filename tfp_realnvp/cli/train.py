@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=Recipe,
         choices=tuple(RECIPES),
         help="settings that were tried, by name, for all that is not given here: likelihood, for "
-        "images on two CPU cores, or likelihood-gpu",
+        "images on two CPU cores; likelihood-gpu; digits; moons",
     )
     add("--flow", help="name of the flow, such as uva_multiscale or realnvp")
     add("--dataset", default="digits", help="name of a data set, or path of images or arrays")

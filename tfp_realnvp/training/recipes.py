@@ -17,6 +17,26 @@ RECIPES: dict[str, dict[str, Any]] = {
         "warmup": 500,
         "schedule": "cosine",
     },
+    "digits": {
+        "flow": "mixture_multiscale",
+        "dataset": "digits",
+        "options": {"couplings": [3, 2, 2, 3], "widths": [16, 32, 48], "dropout": 0.3},
+        "epochs": 150,
+        "batch_size": 32,
+        "optimizer": "muon",
+        "learning_rate": 3e-3,
+        "warmup": 200,
+        "schedule": "cosine",
+    },
+    "moons": {
+        "flow": "nsf",
+        "dataset": "moons",
+        "options": {"hidden": [64, 64]},
+        "epochs": 60,
+        "batch_size": 256,
+        "learning_rate": 3e-3,
+        "schedule": "cosine",
+    },
     # On one GPU.
     "likelihood-gpu": {
         "flow": "mixture_multiscale",
