@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfp_realnvp as nvp
 from tfp_realnvp import datasets, flows, runs
@@ -29,6 +30,7 @@ BAD = [
     ({"learning_rate": -1.0}, r"learning_rate to be a finite number above 0, got -1\.0"),
     ({"learning_rate": float("inf")}, "learning_rate to be finite, got inf"),
     ({"learning_rate": "fast"}, "learning_rate to be a finite number above 0, got 'fast'"),
+    ({"weight_decay": -0.1}, r"weight_decay to be a finite number of at least 0, got -0\.1"),
     ({"clip": float("nan")}, "clip to be finite, got nan"),
     ({"ema": 1.0}, r"ema to be a finite number of at least 0 and below 1, got 1\.0"),
     ({"schedule": "linear"}, "Unknown schedule 'linear'"),
@@ -106,10 +108,23 @@ def test_the_rate_rises_and_falls():
         settings.build_optimizer(5)
 
 
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_kernels_alone_decay(optimizer):
+    dist = nvp.flows.build("uva_simple", (4, 4, 1), couplings=1, width=4, blocks=1)
+    settings = config(optimizer=optimizer, weight_decay=0.5, learning_rate=0.1)
+    before = [v.numpy() for v in dist.trainable_variables]
+    model = nvp.FlowModel(dist)
+    model.compile(settings.build_optimizer(10))
+    model.optimizer.apply([tf.zeros_like(v) for v in model.trainable_variables])
+    for was, variable in zip(before, dist.trainable_variables, strict=True):
+        kernel = "kernel" in variable.name
+        np.testing.assert_allclose(variable, was * (0.95 if kernel else 1.0), rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", recipes.RECIPES)
 def test_recipes_are_settings_of_a_flow(name):
     settings = runs.RunConfig(**recipes.RECIPES[name])
-    assert settings.options.keys() <= flows.options(settings.flow).keys()
+    assert set(settings.options) <= flows.options(settings.flow).keys()
 
 
 def test_only_images_are_flipped():

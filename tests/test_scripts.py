@@ -75,6 +75,9 @@ def test_a_recipe_is_what_is_not_given(tmp_path, monkeypatch, capsys):
     line = ["--recipe", "likelihood", "--flow", "glow", "--shards", "1", "--out", str(tmp_path)]
     assert main(line, command="train") == 0
     assert asked["flow"] == "glow" and asked["options"] == {}
+    line = ["--recipe", "mnist-conditional", "--shards", "1", "--out", str(tmp_path)]
+    assert main([*line, "--dataset", "digits"], command="train") == 0
+    assert asked["conditional"] and asked["start"].endswith("zoo/mnist")
     capsys.readouterr()
     assert main(["--out", str(tmp_path)], command="train") == 2
     assert "train.py needs a --flow or a --recipe." in capsys.readouterr().err

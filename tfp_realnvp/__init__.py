@@ -58,6 +58,7 @@ _PUBLIC = {
     "sample": "uses.latents",
     "save": "training.saving",
     "split_scales": "uses.latents",
+    "start_from": "uses.start",
     "summary": "uses.summary",
     "use_shards": "execution.device",
 }
@@ -108,6 +109,7 @@ if TYPE_CHECKING:
         split_scales,
     )
     from tfp_realnvp.uses.likelihood import bits_per_dim, importance_curve
+    from tfp_realnvp.uses.start import start_from
     from tfp_realnvp.uses.statistics import reestimate_statistics
     from tfp_realnvp.uses.summary import summary
     from tfp_realnvp.zoo.pretrained import pretrained, pretrained_names

@@ -21,13 +21,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=Recipe,
         choices=tuple(RECIPES),
         help="settings that were tried, by name, for all that is not given here: likelihood, for "
-        "images on two CPU cores; likelihood-gpu; digits; moons",
+        "images on two CPU cores; likelihood-gpu; mnist-conditional; digits; moons",
     )
     add("--flow", help="name of the flow, such as uva_multiscale or realnvp")
     add("--dataset", default="digits", help="name of a data set, or path of images or arrays")
     add("--epochs", type=int, default=10, help="passes over the training data")
     add("--out", required=True, metavar="DIR", help="run directory")
     add("--data_dir", metavar="DIR", help="where data sets are kept, or the raw idx.gz files")
+    add(
+        "--start",
+        metavar="FLOW",
+        help="begin with the weights of a flow: a .keras file, a run directory, a name of the zoo",
+    )
     add("--seed", type=int, default=0, help="seed of initial values, data order and noise")
     add("--resume", action="store_true", help="go on with the run in --out")
     add("--batch_size", type=int, default=128, help="examples in a step")
@@ -35,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--learning_rate", type=float, default=1e-3, help="learning rate of the optimizer")
     add("--warmup", type=int, default=0, help="steps over which a cosine schedule begins")
     add("--schedule", default="constant", help="constant, exponential or cosine")
+    add("--weight_decay", type=float, default=0.0, help="decay of kernels, times the rate")
     add("--clip", type=float, default=1.0, help="bound of the global gradient norm, 0 for none")
     add("--ema", type=float, default=0.0, help="momentum of averaged weights, 0 for none")
     add("--flip", action="store_true", help="mirror images at random")
@@ -94,11 +100,14 @@ def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     from tfp_realnvp.core import arguments
     from tfp_realnvp.training import runs
+    from tfp_realnvp.zoo.pretrained import folder_of, pretrained_names
 
     arguments.whole("train.py", "--test_examples", args.test_examples, least=0)
     if args.flow is None:
         raise ValueError("train.py needs a --flow or a --recipe.")
     settings = {field.name: getattr(args, field.name) for field in fields(runs.RunConfig)}
+    if args.start in pretrained_names():
+        settings["start"] = str(folder_of(args.start))
     config = runs.RunConfig(**settings | _device_settings(args) | {"options": _options(args)})
     results = runs.train(
         config,
@@ -144,7 +153,7 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
 
 def _options(args: argparse.Namespace) -> dict[str, object]:
     recipe = RECIPES.get(args.recipe, {})
-    tried = recipe["options"] if args.flow == recipe.get("flow") else {}
+    tried = recipe.get("options", {}) if args.flow == recipe.get("flow") else {}
     options: dict[str, object] = {}
     for text in args.options:
         name, separator, value = text.partition("=")

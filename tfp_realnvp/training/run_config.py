@@ -21,6 +21,8 @@ SCHEDULES = ("constant", "exponential", "cosine")
 OPTIMIZERS = {"adam": Adam, "muon": Muon}
 # Tracing takes each shard its own part of the graph.
 MOST_SHARDS = 512
+# What does not decay: all but the kernels of networks.
+_NO_KERNEL = r"^(?!.*\.(kernel|direction)$)"
 # What `flows.build` is given by position, or takes from the settings and the data.
 _SETTLED = ("name", "event_shape", "seed", "levels", "num_classes", "conditioner_dtype")
 
@@ -41,6 +43,7 @@ class RunConfig:
         learning_rate: its rate at the start, or behind the warm-up.
         warmup: steps over which a cosine schedule rises from 0 to that rate.
         schedule: `"constant"`, `"exponential"` (times 0.99 per epoch) or `"cosine"` (to 0).
+        weight_decay: part of the networks' kernels that a step takes off, in units of the rate.
         clip: bound of the global gradient norm; 0 for none.
         ema: momentum of the averaged weights that are validated, saved and sampled; 0 for none.
         flip: whether images are mirrored at random.
@@ -49,6 +52,8 @@ class RunConfig:
         jit: `"auto"`, `"on"` or `"off"`: XLA.
         shards: in how many shards, side by side, a batch is worked on.
         microbatch: how many rows of a batch a step works on at a time; None for all.
+        start: what `nvp.load` takes, to begin with the weights of that flow (see
+            `nvp.start_from`); None to begin from nothing.
         seed: of initial values, data order and noise; 32 bits.
         options: options of the flow.
 
@@ -71,6 +76,7 @@ class RunConfig:
     learning_rate: float = 1e-3
     warmup: int = 0
     schedule: str = "constant"
+    weight_decay: float = 0.0
     clip: float = 1.0
     ema: float = 0.0
     flip: bool = False
@@ -79,6 +85,7 @@ class RunConfig:
     jit: str = "auto"
     shards: int = 1
     microbatch: int | None = None
+    start: str | None = None
     seed: int = 0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -87,9 +94,10 @@ class RunConfig:
         for field in dataclasses.fields(self):
             value = _plain(getattr(self, field.name), field.name)
             object.__setattr__(self, field.name, value)
-        for name in ("flow", "dataset", "data_dir"):
+        for name in ("flow", "dataset", "data_dir", "start"):
             value = getattr(self, name)
-            if not (isinstance(value, str) and value) and (name, value) != ("data_dir", None):
+            left_out = value is None and name in ("data_dir", "start")
+            if not (isinstance(value, str) and value) and not left_out:
                 raise ValueError(f"{owner} needs {name} to be a name or a path, got {value!r}.")
         arguments.whole(owner, "epochs", self.epochs)
         arguments.whole(owner, "batch_size", self.batch_size, most=2**31 - 1)
@@ -99,6 +107,7 @@ class RunConfig:
         arguments.whole(owner, "seed", self.seed, least=-(2**31), most=2**31 - 1)
         arguments.real(owner, "learning_rate", self.learning_rate, above=0)
         arguments.whole(owner, "warmup", self.warmup, least=0)
+        arguments.real(owner, "weight_decay", self.weight_decay, least=0)
         arguments.real(owner, "clip", self.clip, least=0)
         arguments.real(owner, "ema", self.ema, least=0, below=1)
         for name in ("flip", "conditional"):
@@ -170,12 +179,15 @@ class RunConfig:
                 warmup_target=rate if self.warmup else None,
                 warmup_steps=self.warmup,
             )
-        return OPTIMIZERS[self.optimizer](
+        optimizer = OPTIMIZERS[self.optimizer](
             rate,
+            weight_decay=self.weight_decay or None,
             global_clipnorm=self.clip or None,
             use_ema=self.ema > 0,
             ema_momentum=self.ema or 0.99,
         )
+        optimizer.exclude_from_weight_decay(var_names=[_NO_KERNEL])
+        return optimizer
 
 
 def _plain(value: Any, name: str) -> Any:

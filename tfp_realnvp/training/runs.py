@@ -34,6 +34,7 @@ from tfp_realnvp.training.run_directory import (
     read_config,
 )
 from tfp_realnvp.training.saving import load
+from tfp_realnvp.uses.start import start_from
 
 __all__ = [
     "CONFIG",
@@ -134,6 +135,8 @@ class _Run:
                 "vectors, whose log-likelihood it would put off by nats: leave it at float32."
             )
         self.dist: Flow = config.build_flow(info)
+        if config.start is not None and not resumed:
+            start_from(self.dist, load(config.start))
         self.data = run_data.read(config, info, self.dist)
         description = self.data.description()
         if resumed:

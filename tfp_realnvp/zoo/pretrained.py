@@ -47,8 +47,18 @@ def pretrained(name: str) -> Flow:
         >>> nvp.sample(dist, 4, seed=0).shape
         (4, 28, 28, 1)
     """
-    if name.startswith("hf://"):
-        return load(name)
+    return load(name if name.startswith("hf://") else folder_of(name))
+
+
+def folder_of(name: str) -> Path:
+    """Returns where a flow that came with the package is, its files checked.
+
+    Args:
+        name: one of `pretrained_names()`.
+
+    Raises:
+        ValueError: see `pretrained`.
+    """
     if name not in _sums():
         close = difflib.get_close_matches(name, _sums(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
@@ -58,4 +68,4 @@ def pretrained(name: str) -> Flow:
     for file, expected in _sums()[name].items():
         if hashlib.sha256((folder / file).read_bytes()).hexdigest() != expected:
             raise ValueError(f"{folder / file} is damaged: install the package again.")
-    return load(folder)
+    return folder
