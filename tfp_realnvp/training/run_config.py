@@ -22,7 +22,7 @@ OPTIMIZERS = {"adam": Adam, "muon": Muon}
 # Tracing takes each shard its own part of the graph.
 MOST_SHARDS = 512
 # What does not decay: all but the kernels of networks.
-_NO_KERNEL = r"^(?!.*\.(kernel|direction)$)"
+_NO_KERNEL = r"^(?!.*\.(kernel|direction)(:0)?$)"
 # What `flows.build` is given by position, or takes from the settings and the data.
 _SETTLED = ("name", "event_shape", "seed", "levels", "num_classes", "conditioner_dtype")
 
