@@ -120,7 +120,11 @@ def publish(args: argparse.Namespace) -> None:
 def card(args, config: dict, results: dict, sums: dict[str, str], *, costs: str) -> str:
     """Returns the text of a card."""
     images = "nats" not in results
-    names = {"bits_per_dim_1": "1 sample", "bits_per_dim_8": "8 importance samples", "nats": "minus log-likelihood"}
+    names = {
+        "bits_per_dim_1": "1 sample",
+        "bits_per_dim_8": "8 importance samples",
+        "nats": "minus log-likelihood",
+    }
     figures = [
         f"| {results['split']}, {text} | {results[n]:.4f} ± {results[f'{n}_standard_error']:.4f} |"
         for n, text in names.items()

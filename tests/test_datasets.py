@@ -171,7 +171,9 @@ def test_bad_data_is_told_in_one_sentence(tmp_path, rng, make, sentence):
 def test_unknown_split_and_option():
     with pytest.raises(datasets.DatasetError, match="no split 'dev'; the splits are train, val"):
         datasets.load("digits", split="dev")
-    with pytest.raises(datasets.DatasetError, match="has no option 'size'; it takes none"):
+    with pytest.raises(
+        datasets.DatasetError, match="has no option 'size'; it takes classes, image_size"
+    ):
         datasets.load("digits", size=3)
     for ask in (datasets.info, datasets.load_arrays):
         with pytest.raises(datasets.DatasetError, match=r"seed must be an integer; got 0\.5"):

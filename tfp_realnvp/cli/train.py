@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tfp_realnvp.cli.named_values import add_named_values, named_values
 from tfp_realnvp.training.recipes import RECIPES
 
 DESCRIPTION = "Train a flow by maximum likelihood; everything goes into one run directory."
@@ -68,13 +69,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="examples that a step works on at a time, at most, for memory; default: all",
     )
-    add(
-        "--option",
-        action="append",
-        dest="options",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the flow, such as couplings=4 or widths=[16,24,32]",
+    add_named_values(
+        parser, "--option", "an option of the flow, such as couplings=4 or widths=[16,24,32]"
+    )
+    add_named_values(
+        parser,
+        "--data_option",
+        "an option of the data, such as classes=[0,2] or image_size=[14,14]",
     )
     add("--test_examples", type=int, default=2000, help="test examples for results.json, 0 for all")
     add("--checkpoint_seconds", type=float, default=60.0, help="time between checkpoints")
@@ -106,9 +107,11 @@ def run(args: argparse.Namespace) -> None:
     if args.flow is None:
         raise ValueError("train.py needs a --flow or a --recipe.")
     settings = {field.name: getattr(args, field.name) for field in fields(runs.RunConfig)}
+    settings["options"] = _options(args)
+    settings["data_options"] = named_values("--data_option", args.data_options)
     if args.start in pretrained_names():
         settings["start"] = str(folder_of(args.start))
-    config = runs.RunConfig(**settings | _device_settings(args) | {"options": _options(args)})
+    config = runs.RunConfig(**settings | _device_settings(args))
     results = runs.train(
         config,
         args.out,
@@ -146,23 +149,13 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
         if asked["shards"] > 1:
             device.use_shards(asked["shards"])
     if asked["precision"] == "auto":
-        vectors = datasets.info(args.dataset, args.data_dir).levels is None
+        options = named_values("--data_option", args.data_options)
+        vectors = datasets.info(args.dataset, args.data_dir, **options).levels is None
         asked["precision"] = "float32" if vectors else device.best_precision()
     return asked
 
 
-def _options(args: argparse.Namespace) -> dict[str, object]:
+def _options(args: argparse.Namespace) -> dict[str, Any]:
     recipe = RECIPES.get(args.recipe, {})
     tried = recipe.get("options", {}) if args.flow == recipe.get("flow") else {}
-    options: dict[str, object] = {}
-    for text in args.options:
-        name, separator, value = text.partition("=")
-        if not (name and separator):
-            raise ValueError(f"An option is given as NAME=VALUE, got {text!r}.")
-        if name in options:
-            raise ValueError(f"--option {name} is given twice.")
-        try:
-            options[name] = json.loads(value)
-        except json.JSONDecodeError:
-            options[name] = value
-    return tried | options
+    return tried | named_values("--option", args.options)

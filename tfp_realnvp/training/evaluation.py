@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ def evaluate(
     *,
     split: str = "test",
     data_dir: str | os.PathLike[str] | None = None,
+    data_options: Mapping[str, Any] | None = None,
     examples: int | None = None,
     num_importance_samples: int = 8,
     seed: int = 0,
@@ -34,6 +36,7 @@ def evaluate(
         dataset: name or path of the data set.
         split: `"train"`, `"validation"` or `"test"`.
         data_dir: where data sets are kept.
+        data_options: options of the data set; see `datasets.load`.
         examples: how many; None for all.
         num_importance_samples: samples of the noise beside the figure with one.
         seed: seed of the noise; see `nvp.bits_per_dim`.
@@ -56,7 +59,7 @@ def evaluate(
     """
     if examples is not None:
         arguments.whole("evaluate", "examples", examples)
-    x, labels = datasets.load_arrays(dataset, split, data_dir)
+    x, labels = datasets.load_arrays(dataset, split, data_dir, **(data_options or {}))
     labels = labels if dist.num_classes is not None else None
     check_split(dist, x, labels, dataset=dataset, split=split)
     figures = evaluate_arrays(

@@ -37,6 +37,7 @@ class RunConfig:
         flow: name of the flow.
         dataset: name or path of the data set.
         data_dir: where downloaded or raw data sets are kept.
+        data_options: options of the data set, such as `{"classes": [0, 2]}`; see `datasets.load`.
         epochs: passes over the training split.
         batch_size: examples in a step.
         optimizer: `"adam"` or `"muon"`.
@@ -88,6 +89,7 @@ class RunConfig:
     start: str | None = None
     seed: int = 0
     options: dict[str, Any] = dataclasses.field(default_factory=dict)
+    data_options: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self):
         owner = "A run"
@@ -112,7 +114,8 @@ class RunConfig:
         arguments.real(owner, "ema", self.ema, least=0, below=1)
         for name in ("flip", "conditional"):
             arguments.instance(owner, name, getattr(self, name), bool)
-        arguments.instance(owner, "options", self.options, dict)
+        for name in ("options", "data_options"):
+            arguments.instance(owner, name, getattr(self, name), dict)
         if self.schedule not in SCHEDULES:
             raise ValueError(f"Unknown schedule {self.schedule!r}; there are {SCHEDULES}.")
         if self.warmup and self.schedule != "cosine":

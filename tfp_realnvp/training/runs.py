@@ -127,7 +127,7 @@ class _Run:
         """Looks at all that training will need, restores what there is, and writes the settings."""
         config, out = self.config, self.out
         run_directory.agree(out, config, resume=self.resume)
-        info = datasets.info(config.dataset, data_dir=config.data_dir)
+        info = datasets.info(config.dataset, config.data_dir, **config.data_options)
         resumed = self.resume and run_directory.is_trained(out)
         if config.precision == "bfloat16" and info.levels is None and not resumed:
             raise ValueError(
