@@ -190,3 +190,30 @@ def test_a_conditional_run_in_bfloat16(tmp_path):
     train(settings, tmp_path / "run", result_examples=20)
     dist = nvp.load(tmp_path / "run")
     assert dist.num_classes == 10 and dist.dtype == "float32"
+
+
+def test_a_run_ends_when_its_patience_is_over_and_stays_ended(tmp_path):
+    # At a rate of almost 0 validation is never better by the first epoch's own noise.
+    settings = config(epochs=9, patience=2, learning_rate=1e-20)
+    results = train(settings, tmp_path, result_examples=20)
+    assert results["epochs"] == 3
+    ended = weights(tmp_path)
+    again = train(settings, tmp_path, resume=True, result_examples=20)
+    assert again["epochs"] == 3 and weights(tmp_path).keys() == ended.keys()
+    assert "epoch_0003.png" in os.listdir(tmp_path / "samples")
+    assert "epoch_0004.png" not in os.listdir(tmp_path / "samples")
+
+
+def test_validation_is_every_so_many_epochs_and_at_the_end(tmp_path):
+    train(config(epochs=5, validate_every=2), tmp_path, result_examples=20)
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [bool(row["val_loss"]) for row in rows] == [False, True, False, True, True]
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx([1e-3] * 5)
+    assert (tmp_path / "best.keras").exists()
+
+
+def test_patience_needs_a_validation(tmp_path):
+    data = tmp_path / "data.npz"
+    np.savez(data, x_train=np.zeros([2, 4, 4, 1], "uint8"))
+    with pytest.raises(ValueError, match=r"patience=2 needs a validation, and .* has no split"):
+        train(config(dataset=data, patience=2), tmp_path / "run")

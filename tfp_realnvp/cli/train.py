@@ -27,6 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--flow", help="name of the flow, such as uva_multiscale or realnvp")
     add("--dataset", default="digits", help="name of a data set, or path of images or arrays")
     add("--epochs", type=int, default=10, help="passes over the training data")
+    add("--patience", type=int, default=0, help="epochs without a better validation, 0 for any")
+    add("--validate_every", type=int, default=1, help="epochs from one validation to the next")
     add("--out", required=True, metavar="DIR", help="run directory")
     add("--data_dir", metavar="DIR", help="where data sets are kept, or the raw idx.gz files")
     add(

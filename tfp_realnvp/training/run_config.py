@@ -39,6 +39,8 @@ class RunConfig:
         data_dir: where downloaded or raw data sets are kept.
         data_options: options of the data set, such as `{"classes": [0, 2]}`; see `datasets.load`.
         epochs: passes over the training split.
+        patience: epochs without a better validation after which training ends; 0 for all epochs.
+        validate_every: epochs from one validation to the next; the last is validated always.
         batch_size: examples in a step.
         optimizer: `"adam"` or `"muon"`.
         learning_rate: its rate at the start, or behind the warm-up.
@@ -72,6 +74,8 @@ class RunConfig:
     dataset: str = "digits"
     data_dir: str | None = None
     epochs: int = 10
+    patience: int = 0
+    validate_every: int = 1
     batch_size: int = 128
     optimizer: str = "adam"
     learning_rate: float = 1e-3
@@ -102,6 +106,8 @@ class RunConfig:
             if not (isinstance(value, str) and value) and not left_out:
                 raise ValueError(f"{owner} needs {name} to be a name or a path, got {value!r}.")
         arguments.whole(owner, "epochs", self.epochs)
+        arguments.whole(owner, "patience", self.patience, least=0)
+        arguments.whole(owner, "validate_every", self.validate_every)
         arguments.whole(owner, "batch_size", self.batch_size, most=2**31 - 1)
         arguments.whole(owner, "shards", self.shards, most=MOST_SHARDS)
         if self.microbatch is not None:

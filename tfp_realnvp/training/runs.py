@@ -157,9 +157,16 @@ class _Run:
             shards=config.shards,
             microbatch=config.microbatch,
         )
+        if config.patience and self.data.validation is None:
+            raise ValueError(
+                f"patience={config.patience} needs a validation, and {config.dataset} has no "
+                "split for it."
+            )
         self.log = callbacks.EpochLog(out / LOG)
+        self.patience = callbacks.StopWithoutProgress(self.log, patience=config.patience)
         self.wall = callbacks.WallClock()
-        best = callbacks.BestCheckpoint(out)
+        monitor = "loss" if self.data.validation is None else "val_loss"
+        best = callbacks.BestCheckpoint(out, monitor=monitor)
         self.checkpoint = callbacks.Checkpoint(
             out / LAST,
             steps_per_epoch=self.steps_per_epoch,
@@ -214,7 +221,7 @@ class _Run:
             )
         # The checkpoint is behind them: it saves what the others have done at an epoch's end.
         stop = callbacks.StopWhenAsked(interruption, self.checkpoint)
-        return [*active, self.wall, self.checkpoint, stop]
+        return [*active, self.patience, self.wall, self.checkpoint, stop]
 
     def fit(self) -> None:
         """Trains on to the last epoch."""
@@ -223,7 +230,7 @@ class _Run:
             self._fit(self.done, self.done // self.steps_per_epoch + 1)
             # Keras has put the averages into the model at the end of this fit.
             self.done = self.checkpoint.restore(self.model)
-        if self.done < self.total:
+        if self.done < self.total and not self.patience.is_over:
             self._fit(self.done, self.config.epochs)
 
     def _fit(self, start: int, stop_epoch: int) -> None:
@@ -248,6 +255,11 @@ class _Run:
         self.model.fit(
             stream,
             validation_data=validation,
+            validation_freq=[
+                epoch
+                for epoch in range(1, config.epochs + 1)
+                if epoch % config.validate_every == 0 or epoch == config.epochs
+            ],
             initial_epoch=first_epoch,
             epochs=stop_epoch,
             steps_per_epoch=self.steps_per_epoch - offset,
@@ -279,7 +291,7 @@ class _Run:
                 "best_validation": min(
                     (row["val_loss"] for row in self.log.rows if "val_loss" in row), default=None
                 ),
-                "epochs": self.config.epochs,
+                "epochs": len(self.log.rows),
                 "seed": self.config.seed,
                 "wall_seconds": round(self.wall.seconds, 1),
                 "versions": {
