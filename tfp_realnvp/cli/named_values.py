@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def add_named_values(parser: argparse.ArgumentParser, argument: str, text: str) -> None:
+def add_named_values(parser: argparse._ActionsContainer, argument: str, text: str) -> None:
     """Adds an argument; what it collects is in the plural of its name."""
     parser.add_argument(
         argument,

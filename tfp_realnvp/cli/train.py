@@ -11,43 +11,84 @@ from typing import Any
 from tfp_realnvp.cli.named_values import add_named_values, named_values
 from tfp_realnvp.training.recipes import RECIPES
 
+Group = argparse._ArgumentGroup
+
 DESCRIPTION = "Train a flow by maximum likelihood; everything goes into one run directory."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    add = parser.add_argument
-    add(
+    parser.add_argument(
         "--recipe",
         action=Recipe,
         choices=tuple(RECIPES),
         help="settings that were tried, by name, for all that is not given here: likelihood, for "
         "images on two CPU cores; likelihood-gpu; mnist-conditional; digits; moons",
     )
+    _add_flow(parser.add_argument_group("flow"))
+    _add_data(parser.add_argument_group("data"))
+    _add_training(parser.add_argument_group("training"))
+    _add_run(parser.add_argument_group("run directory"))
+    _add_machine(parser.add_argument_group("machine"))
+
+
+def _add_flow(group: Group) -> None:
+    add = group.add_argument
     add("--flow", help="name of the flow, such as uva_multiscale or realnvp")
-    add("--dataset", default="digits", help="name of a data set, or path of images or arrays")
-    add("--epochs", type=int, default=10, help="passes over the training data")
-    add("--patience", type=int, default=0, help="epochs without a better validation, 0 for any")
-    add("--validate_every", type=int, default=1, help="epochs from one validation to the next")
-    add("--out", required=True, metavar="DIR", help="run directory")
-    add("--data_dir", metavar="DIR", help="where data sets are kept, or the raw idx.gz files")
+    add_named_values(
+        group, "--option", "an option of the flow, such as couplings=4 or widths=[16,24,32]"
+    )
+    add("--conditional", action="store_true", help="make the flow conditional on the labels")
     add(
         "--start",
         metavar="FLOW",
         help="begin with the weights of a flow: a .keras file, a run directory, a name of the zoo",
     )
-    add("--seed", type=int, default=0, help="seed of initial values, data order and noise")
-    add("--resume", action="store_true", help="go on with the run in --out")
+
+
+def _add_data(group: Group) -> None:
+    add = group.add_argument
+    add("--dataset", default="digits", help="name of a data set, or path of images or arrays")
+    add("--data_dir", metavar="DIR", help="where data sets are kept, or the raw idx.gz files")
+    add_named_values(
+        group,
+        "--data_option",
+        "an option of the data, such as classes=[0,2] or image_size=[14,14]",
+    )
+    add("--flip", action="store_true", help="mirror images at random")
+
+
+def _add_training(group: Group) -> None:
+    add = group.add_argument
+    add("--epochs", type=int, default=10, help="passes over the training data")
     add("--batch_size", type=int, default=128, help="examples in a step")
     add("--optimizer", default="adam", help="adam or muon")
     add("--learning_rate", type=float, default=1e-3, help="learning rate of the optimizer")
-    add("--warmup", type=int, default=0, help="steps over which a cosine schedule begins")
     add("--schedule", default="constant", help="constant, exponential or cosine")
+    add("--warmup", type=int, default=0, help="steps over which a cosine schedule begins")
     add("--weight_decay", type=float, default=0.0, help="decay of kernels, times the rate")
     add("--clip", type=float, default=1.0, help="bound of the global gradient norm, 0 for none")
     add("--ema", type=float, default=0.0, help="momentum of averaged weights, 0 for none")
-    add("--flip", action="store_true", help="mirror images at random")
-    add("--conditional", action="store_true", help="make the flow conditional on the labels")
+    add(
+        "--patience",
+        type=int,
+        default=0,
+        help="epochs without a better validation after which training ends, 0 for never",
+    )
+    add("--validate_every", type=int, default=1, help="epochs from one validation to the next")
+    add("--seed", type=int, default=0, help="seed of initial values, data order and noise")
+
+
+def _add_run(group: Group) -> None:
+    add = group.add_argument
+    add("--out", required=True, metavar="DIR", help="run directory")
+    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--checkpoint_seconds", type=float, default=60.0, help="time between checkpoints")
+    add("--test_examples", type=int, default=2000, help="test examples for results.json, 0 for all")
+
+
+def _add_machine(group: Group) -> None:
+    add = group.add_argument
     add(
         "--precision",
         default="auto",
@@ -71,16 +112,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="examples that a step works on at a time, at most, for memory; default: all",
     )
-    add_named_values(
-        parser, "--option", "an option of the flow, such as couplings=4 or widths=[16,24,32]"
-    )
-    add_named_values(
-        parser,
-        "--data_option",
-        "an option of the data, such as classes=[0,2] or image_size=[14,14]",
-    )
-    add("--test_examples", type=int, default=2000, help="test examples for results.json, 0 for all")
-    add("--checkpoint_seconds", type=float, default=60.0, help="time between checkpoints")
 
 
 class Recipe(argparse.Action):
