@@ -9,7 +9,7 @@ from PIL import Image
 
 from tfp_realnvp import datasets
 
-TOYS = ("moons", "circles", "blobs", "random")
+TOYS = ("moons", "circles", "blobs", "spiral", "random")
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,14 @@ def test_toys_have_their_shapes():
     assert abs(square.mean() - 0.5) < 0.01
     blobs = datasets.load_arrays("blobs")[0]
     assert abs((blobs[:, 1] < -5).mean() - 1 / 3) < 0.02
+    spiral = datasets.load_arrays("spiral")[0]
+    radius = np.hypot(*spiral.T)
+    assert 1.95 < np.quantile(radius, 0.99) < 2.1
+    # On an arm the angle is 3 pi / 2 times the radius, but for half a circle.
+    turned = (np.arctan2(spiral[:, 1], spiral[:, 0]) - 1.5 * np.pi * radius) % np.pi
+    far = radius > 0.5
+    assert (np.minimum(turned, np.pi - turned)[far] * radius[far] < 0.6).mean() > 0.99
+    assert abs(spiral.mean()) < 0.05
 
 
 def test_vectors_and_images_in_array_files(tmp_path):
