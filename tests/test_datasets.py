@@ -69,7 +69,8 @@ def test_toys_have_their_shapes():
     # On an arm the angle is 3 pi / 2 times the radius, but for half a circle.
     turned = (np.arctan2(spiral[:, 1], spiral[:, 0]) - 1.5 * np.pi * radius) % np.pi
     far = radius > 0.5
-    assert (np.minimum(turned, np.pi - turned)[far] * radius[far] < 0.6).mean() > 0.99
+    off = np.minimum(turned, np.pi - turned) / (1.5 * np.pi)
+    assert (off[far] < 0.2).mean() > 0.99
     assert abs(spiral.mean()) < 0.05
 
 
