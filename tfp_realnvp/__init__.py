@@ -40,6 +40,7 @@ _PUBLIC = {
     "decode": "uses.latents",
     "dequantization_density": "uses.dequantization_noise",
     "dequantization_noise": "uses.dequantization_noise",
+    "diagnose": "uses.diagnosis",
     "encode": "uses.latents",
     "export": "serving.saved_model",
     "fit_posterior": "uses.inference",
@@ -98,6 +99,7 @@ if TYPE_CHECKING:
         dequantization_noise,
         noise_histogram,
     )
+    from tfp_realnvp.uses.diagnosis import diagnose
     from tfp_realnvp.uses.inference import fit_posterior, hmc
     from tfp_realnvp.uses.latents import (
         decode,

@@ -147,6 +147,40 @@ def scores(sets: Mapping[str, Any], *, title: str = "", bins: int = 40) -> Figur
     return figure
 
 
+def diagnosis(found: Any) -> Figure:
+    """Draws what `nvp.diagnose` has found: terms, latents, likelihoods, round trip.
+
+    Args:
+        found: a `Diagnosis`.
+
+    Returns:
+        A Matplotlib figure of four panels.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> moons, _ = nvp.datasets.load_arrays("moons")
+        >>> flow = nvp.flows.build("realnvp", (2,), couplings=2)
+        >>> len(nvp.figures.diagnosis(nvp.diagnose(flow, moons[:100])).axes)
+        4
+    """
+    figure, (terms, latents, likelihood, trip) = _panels(4, size=3.2)
+    names, values = list(found.terms), list(found.terms.values())
+    terms.barh(range(len(names)), values)
+    terms.set(title="terms, nats", yticks=range(len(names)))
+    terms.set_yticklabels(names, fontsize=6)
+    terms.invert_yaxis()
+    x = np.linspace(-5, 5, 200)
+    latents.hist(np.clip(found.latents.ravel(), -5, 5), bins=80, density=True)
+    latents.plot(x, np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi), label="N(0, 1)")
+    latents.set(title="latents")
+    latents.legend()
+    likelihood.hist(-found.log_probs / found.nats_per_unit, bins=40)
+    likelihood.set(title=found.unit)
+    trip.plot(np.sort(found.round_trip))
+    trip.set(title="round trip, largest error", xlabel="examples, by error")
+    return figure
+
+
 def _panels(count: int, *, across: int = COLUMNS, size: float = 2.6) -> tuple[Figure, list]:
     from matplotlib.figure import Figure
 
