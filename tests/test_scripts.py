@@ -54,6 +54,29 @@ def test_training_shows_its_progress_and_nothing_else(run):
     assert shown == json.loads((out / "results.json").read_text())
 
 
+def test_runs_are_compared(run, tmp_path):
+    out, _ = run
+    results = json.loads((out / "results.json").read_text())
+    assert results["log_prob_ms"] > 0 and results["sample_ms"] > 0
+    assert results["validation"]["examples"] == 50
+    result = script("compare", out, out, "--out", tmp_path / "curves.png")
+    assert result.returncode == 0, result.stderr
+    header, _, *rows, _, said = result.stdout.splitlines()
+    assert header.startswith("| run | flow |") and len(rows) == 2 and "curves.png" in said
+    assert f"{results['bits_per_dim_8']:.4f} ± " in rows[0] and "| 1,297 |" in rows[0]
+    assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    result = script("compare", tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == f"error: {tmp_path} is no finished run: it has no results.json.\n"
+
+
+def test_an_evaluation_has_times(run, capsys):
+    out, _ = run
+    line = [str(out), "--examples", "10", "--num_importance_samples", "1", "--times"]
+    assert main(line, command="evaluate") == 0
+    assert json.loads(capsys.readouterr().out)["sample_ms"] > 0
+
+
 def test_a_recipe_is_what_is_not_given(tmp_path, monkeypatch, capsys):
     asked = {}
     monkeypatch.setattr(runs, "train", lambda config, out, **_: asked.update(vars(config)) or {})

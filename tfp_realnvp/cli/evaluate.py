@@ -26,14 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--num_importance_samples", type=int, default=8, help="samples of the noise")
     add("--examples", type=int, default=0, help="how many examples, 0 for all")
     add("--seed", type=int, default=0, help="seed of the noise")
+    add("--times", action="store_true", help="time likelihood and samples of a batch of 64, in ms")
 
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
+    from tfp_realnvp import datasets
     from tfp_realnvp.core import arguments
     from tfp_realnvp.execution import device
     from tfp_realnvp.training import runs, saving
-    from tfp_realnvp.training.evaluation import evaluate
+    from tfp_realnvp.training.evaluation import evaluate, speeds
     from tfp_realnvp.training.run_directory import json_text
 
     arguments.whole("evaluate.py", "--examples", args.examples, least=0)
@@ -46,8 +48,9 @@ def run(args: argparse.Namespace) -> None:
         options = config.data_options | options
     split = args.split or _split(dataset, data_dir, options)
     device.use_best_shards(config.flow)
+    dist = saving.load(args.run)
     result = evaluate(
-        saving.load(args.run),
+        dist,
         dataset,
         split=split,
         data_dir=data_dir,
@@ -57,6 +60,9 @@ def run(args: argparse.Namespace) -> None:
         seed=args.seed,
         verbose=True,
     )
+    if args.times:
+        x, labels = datasets.load_arrays(dataset, split, data_dir, **options)
+        result |= speeds(dist, x, labels if dist.num_classes is not None else None)
     print(json_text({"flow": config.flow, **result}))
 
 

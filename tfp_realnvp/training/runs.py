@@ -17,7 +17,7 @@ from tfp_realnvp.core import arguments
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.plots import pictures
 from tfp_realnvp.training import callbacks, run_data, run_directory
-from tfp_realnvp.training.evaluation import evaluate_arrays
+from tfp_realnvp.training.evaluation import evaluate_arrays, speeds
 from tfp_realnvp.training.interruption import Interrupted, Interruption
 from tfp_realnvp.training.model import FlowModel
 from tfp_realnvp.training.run_config import SCHEDULES, RunConfig
@@ -274,20 +274,23 @@ class _Run:
         split = "test" if self.data.test is not None else "validation"
         arrays = self.data.test if self.data.test is not None else self.data.validation
         figures: dict[str, Any] = {"split": None, "examples": 0}
+        best = load(self.out)
+
+        def evaluated(arrays):
+            seed, verbose = self.config.seed, self.verbose
+            return evaluate_arrays(best, *arrays, examples=examples, seed=seed, verbose=verbose)
+
         if arrays is not None:
-            figures = {"split": split} | evaluate_arrays(
-                load(self.out),
-                *arrays,
-                examples=examples,
-                seed=self.config.seed,
-                verbose=self.verbose,
-            )
+            figures = {"split": split} | evaluated(arrays)
+        if split == "test" and self.data.validation is not None:
+            figures["validation"] = evaluated(self.data.validation)
         results = run_directory.finite(
             {
                 "flow": self.config.flow,
                 "parameters": self._parameters(),
                 "dataset": self.config.dataset,
                 **figures,
+                **speeds(best, *self.data.train),
                 "best_validation": min(
                     (row["val_loss"] for row in self.log.rows if "val_loss" in row), default=None
                 ),
