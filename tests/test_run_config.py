@@ -104,6 +104,9 @@ def test_the_rate_rises_and_falls():
     assert type(optimizer) is nvp.Muon
     rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
     np.testing.assert_allclose(rates, [0, 0.25, 0.5, 0.25, 0], atol=1e-6)
+    falling = config(schedule="exponential", learning_rate=0.5).build_optimizer(50)._learning_rate
+    rates = [float(falling(step)) for step in (0, 25, 50, 10**6)]
+    np.testing.assert_allclose(rates, [0.5, 0.5 * 0.99**0.5, 0.495, 0.005], rtol=1e-5)
     with pytest.raises(ValueError, match="fewer steps of warm-up than steps, got warmup=10 and 10"):
         settings.build_optimizer(5)
 

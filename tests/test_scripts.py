@@ -101,6 +101,18 @@ def test_a_recipe_is_what_is_not_given(tmp_path, monkeypatch, capsys):
     line = ["--recipe", "mnist-conditional", "--shards", "1", "--out", str(tmp_path)]
     assert main([*line, "--dataset", "digits"], command="train") == 0
     assert asked["conditional"] and asked["start"].endswith("zoo/mnist")
+    line = [
+        "--recipe",
+        "lecture",
+        "--shards",
+        "1",
+        "--precision",
+        "float32",
+        "--out",
+        str(tmp_path),
+    ]
+    assert main([*line, "--data_option", "classes=[1]"], command="train") == 0
+    assert asked["data_options"] == {"classes": [1], "image_size": [14, 14]}
     capsys.readouterr()
     assert main(["--out", str(tmp_path)], command="train") == 2
     assert "train.py needs a --flow or a --recipe." in capsys.readouterr().err

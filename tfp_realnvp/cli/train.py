@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=Recipe,
         choices=tuple(RECIPES),
         help="settings that were tried, by name, for all that is not given here: likelihood, for "
-        "images on two CPU cores; likelihood-gpu; mnist-conditional; digits; moons",
+        "images on two CPU cores; likelihood-gpu; mnist-conditional; digits; moons; and the "
+        "sources' own, uva, lecture and post",
     )
     _add_flow(parser.add_argument_group("flow"))
     _add_data(parser.add_argument_group("data"))
@@ -125,7 +126,7 @@ class Recipe(argparse.Action):
         option_string: str | None = None,
     ) -> None:
         """Is called where the argument stands."""
-        settings = {k: v for k, v in RECIPES[values].items() if k != "options"}
+        settings = {k: v for k, v in RECIPES[values].items() if not k.endswith("options")}
         parser.set_defaults(**settings)
         setattr(namespace, self.dest, values)
 
@@ -141,7 +142,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError("train.py needs a --flow or a --recipe.")
     settings = {field.name: getattr(args, field.name) for field in fields(runs.RunConfig)}
     settings["options"] = _options(args)
-    settings["data_options"] = named_values("--data_option", args.data_options)
+    settings["data_options"] = _data_options(args)
     if args.start in pretrained_names():
         settings["start"] = str(folder_of(args.start))
     config = runs.RunConfig(**settings | _device_settings(args))
@@ -182,7 +183,7 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
         if asked["shards"] > 1:
             device.use_shards(asked["shards"])
     if asked["precision"] == "auto":
-        options = named_values("--data_option", args.data_options)
+        options = _data_options(args)
         vectors = datasets.info(args.dataset, args.data_dir, **options).levels is None
         asked["precision"] = "float32" if vectors else device.best_precision()
     return asked
@@ -192,3 +193,9 @@ def _options(args: argparse.Namespace) -> dict[str, Any]:
     recipe = RECIPES.get(args.recipe, {})
     tried = recipe.get("options", {}) if args.flow == recipe.get("flow") else {}
     return tried | named_values("--option", args.options)
+
+
+def _data_options(args: argparse.Namespace) -> dict[str, Any]:
+    recipe = RECIPES.get(args.recipe, {})
+    tried = recipe.get("data_options", {}) if args.dataset == recipe.get("dataset") else {}
+    return tried | named_values("--data_option", args.data_options)

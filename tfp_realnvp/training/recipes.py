@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-#: By name, settings of `RunConfig`; docs/likelihood_log.md says what they give.
+#: By name, settings of `RunConfig`; docs/training.md has them in a table.
 RECIPES: dict[str, dict[str, Any]] = {
     # On two CPU cores.
     "likelihood": {
@@ -50,6 +50,37 @@ RECIPES: dict[str, dict[str, Any]] = {
         "learning_rate": 5e-4,
         "warmup": 100,
         "schedule": "cosine",
+    },
+    # The sources' own. The tutorial's, with uva_simple and uva_vardeq as well:
+    "uva": {
+        "flow": "uva_multiscale",
+        "dataset": "mnist",
+        "epochs": 200,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "schedule": "exponential",
+        "clip": 1.0,
+    },
+    # The lecture's only experiment; the weight decay that it names it does not use.
+    "lecture": {
+        "flow": "lecture_realnvp",
+        "dataset": "mnist",
+        "data_options": {"classes": [0, 2], "image_size": [14, 14]},
+        "epochs": 10,
+        "batch_size": 128,
+        "learning_rate": 1e-3,
+        "clip": 100.0,
+    },
+    # The post's on MNIST, which says neither batch nor epochs: no logit, running statistics with
+    # momentum 0.005 (here 0.995), a penalty of 1e-5 on the scales, flips, a small rate.
+    "post": {
+        "flow": "realnvp",
+        "dataset": "mnist",
+        "options": {"alpha": None, "momentum": 0.995, "penalty": "scale", "l2": 1e-5},
+        "flip": True,
+        "epochs": 50,
+        "batch_size": 128,
+        "learning_rate": 5e-4,
     },
     # On one GPU.
     "likelihood-gpu": {

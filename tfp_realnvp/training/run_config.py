@@ -16,8 +16,8 @@ from tfp_realnvp.core import arguments
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.kernels.adam import Adam
 from tfp_realnvp.kernels.muon import Muon
+from tfp_realnvp.training.schedules import SCHEDULES, schedule
 
-SCHEDULES = ("constant", "exponential", "cosine")
 OPTIMIZERS = {"adam": Adam, "muon": Muon}
 # Tracing takes each shard its own part of the graph.
 MOST_SHARDS = 512
@@ -45,7 +45,8 @@ class RunConfig:
         optimizer: `"adam"` or `"muon"`.
         learning_rate: its rate at the start, or behind the warm-up.
         warmup: steps over which a cosine schedule rises from 0 to that rate.
-        schedule: `"constant"`, `"exponential"` (times 0.99 per epoch) or `"cosine"` (to 0).
+        schedule: `"constant"`, `"exponential"` (times 0.99 per epoch, to 1%) or `"cosine"` (to
+            0).
         weight_decay: part of the networks' kernels that a step takes off, in units of the rate.
         clip: bound of the global gradient norm; 0 for none.
         ema: momentum of the averaged weights that are validated, saved and sampled; 0 for none.
@@ -170,24 +171,13 @@ class RunConfig:
         Raises:
             ValueError: the warm-up is as long as the training.
         """
-        rate: Any = self.learning_rate
-        if self.schedule == "exponential":
-            rate = keras.optimizers.schedules.ExponentialDecay(
-                rate, decay_steps=steps_per_epoch, decay_rate=0.99, staircase=True
-            )
-        elif self.schedule == "cosine":
-            steps = self.epochs * steps_per_epoch
-            if self.warmup >= steps:
-                raise ValueError(
-                    f"A run needs fewer steps of warm-up than steps, got warmup={self.warmup} and "
-                    f"{steps} steps."
-                )
-            rate = keras.optimizers.schedules.CosineDecay(
-                0.0 if self.warmup else rate,
-                steps - self.warmup,
-                warmup_target=rate if self.warmup else None,
-                warmup_steps=self.warmup,
-            )
+        rate = schedule(
+            self.schedule,
+            self.learning_rate,
+            steps=self.epochs * steps_per_epoch,
+            steps_per_epoch=steps_per_epoch,
+            warmup=self.warmup,
+        )
         optimizer = OPTIMIZERS[self.optimizer](
             rate,
             weight_decay=self.weight_decay or None,

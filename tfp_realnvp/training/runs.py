@@ -20,7 +20,7 @@ from tfp_realnvp.training import callbacks, run_data, run_directory
 from tfp_realnvp.training.evaluation import evaluate_arrays, speeds
 from tfp_realnvp.training.interruption import Interrupted, Interruption
 from tfp_realnvp.training.model import FlowModel
-from tfp_realnvp.training.run_config import SCHEDULES, RunConfig
+from tfp_realnvp.training.run_config import RunConfig
 from tfp_realnvp.training.run_directory import (
     CONFIG,
     CURVES,
@@ -34,6 +34,7 @@ from tfp_realnvp.training.run_directory import (
     read_config,
 )
 from tfp_realnvp.training.saving import load
+from tfp_realnvp.training.schedules import SCHEDULES
 from tfp_realnvp.uses.start import start_from
 
 __all__ = [
