@@ -11,11 +11,12 @@ BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 DEV = $(VENV)/.installed-dev
 NOTEBOOKS = $(VENV)/.installed-notebooks
+DOCS = $(VENV)/.installed-docs
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench demo test slow notebooks lint format clean
+.PHONY: help install bench demo test slow notebooks docs lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -39,6 +40,10 @@ $(NOTEBOOKS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[notebooks]'
 	@touch $@
 
+$(DOCS): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
 demo: $(INSTALLED)  ## Train a flow on embedded data, evaluate, sample, export, reload
 	@$(BIN)/python scripts/demo.py --out runs/demo
 
@@ -54,6 +59,9 @@ slow: $(DEV)  ## Run the slow tests
 
 notebooks: $(NOTEBOOKS)  ## Run the notebooks from top to bottom, in place
 	$(BIN)/python scripts/run_notebooks.py
+
+docs: $(DOCS)  ## Build the documentation in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir site
 
 lint: $(DEV)  ## Check style and types
 	$(BIN)/ruff check .

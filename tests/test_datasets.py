@@ -9,7 +9,7 @@ from PIL import Image
 
 from tfp_realnvp import datasets
 
-TOYS = ("moons", "circles", "blobs", "random")
+TOYS = ("moons", "circles", "blobs", "spiral", "random")
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +63,15 @@ def test_toys_have_their_shapes():
     assert abs(square.mean() - 0.5) < 0.01
     blobs = datasets.load_arrays("blobs")[0]
     assert abs((blobs[:, 1] < -5).mean() - 1 / 3) < 0.02
+    spiral = datasets.load_arrays("spiral")[0]
+    radius = np.hypot(*spiral.T)
+    assert 1.95 < np.quantile(radius, 0.99) < 2.1
+    # On an arm the angle is 3 pi / 2 times the radius, but for half a circle.
+    turned = (np.arctan2(spiral[:, 1], spiral[:, 0]) - 1.5 * np.pi * radius) % np.pi
+    far = radius > 0.5
+    off = np.minimum(turned, np.pi - turned) / (1.5 * np.pi)
+    assert (off[far] < 0.2).mean() > 0.99
+    assert abs(spiral.mean()) < 0.05
 
 
 def test_vectors_and_images_in_array_files(tmp_path):
@@ -171,7 +180,9 @@ def test_bad_data_is_told_in_one_sentence(tmp_path, rng, make, sentence):
 def test_unknown_split_and_option():
     with pytest.raises(datasets.DatasetError, match="no split 'dev'; the splits are train, val"):
         datasets.load("digits", split="dev")
-    with pytest.raises(datasets.DatasetError, match="has no option 'size'; it takes none"):
+    with pytest.raises(
+        datasets.DatasetError, match="has no option 'size'; it takes classes, image_size"
+    ):
         datasets.load("digits", size=3)
     for ask in (datasets.info, datasets.load_arrays):
         with pytest.raises(datasets.DatasetError, match=r"seed must be an integer; got 0\.5"):

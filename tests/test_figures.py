@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow_probability as tfp
 
-from tfp_realnvp import figures, pictures
+from tfp_realnvp import figures, flows, pictures
 
 NORMAL = tfp.distributions.MultivariateNormalDiag(np.zeros(2, np.float32), np.ones(2, np.float32))
 
@@ -56,3 +56,23 @@ def test_samples_of_any_size_are_drawn(tmp_path, rng, size):
     columns = ["a", "b", "c"][:size]
     pictures.write_samples(tmp_path / "s.png", samples, levels=None, data=samples, columns=columns)
     assert (tmp_path / "s.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_transformation_begins_at_the_base_and_ends_at_samples(rng):
+    flow = flows.build("realnvp", (2,), couplings=5)
+    data = rng.normal(size=(30, 2))
+    axes = figures.transformation(flow, data, stages=3, num=40).axes
+    assert [axis.get_title() for axis in axes] == ["N(0, I)", "after 3 of 6", "samples"]
+    base, *_, (beneath, last) = [axis.collections for axis in axes]
+    np.testing.assert_allclose(beneath.get_offsets(), data)
+    end, _ = flow.bijector.forward_and_log_det(np.float32(base[0].get_offsets()))
+    np.testing.assert_allclose(last.get_offsets(), end, rtol=1e-5)
+    with pytest.raises(ValueError, match="2 stages at least"):
+        figures.transformation(flow, stages=1)
+
+
+def test_dequantized_values_are_shown_before_and_behind_the_logit(rng):
+    values = rng.integers(0, 256, 500) + rng.random(500)
+    axes = figures.dequantized_values({"noise": values}).axes
+    assert [axis.get_xlabel() for axis in axes] == ["pixel + noise", "logit"]
+    assert axes[0].get_xlim()[1] > 250 and axes[1].get_xlim()[0] < -3

@@ -15,9 +15,30 @@ def digits():
 
 
 def test_names():
-    assert nvp.pretrained_names() == ["mnist"]
-    with pytest.raises(ValueError, match=r"no pretrained flow 'mnits'; there are mnist\. Did you"):
+    assert {"mnist", "moons"} <= set(nvp.pretrained_names())
+    match = r"no pretrained flow 'mnits'; there are mnist, .*\. Did you mean 'mnist'"
+    with pytest.raises(ValueError, match=match):
         nvp.pretrained("mnits")
+
+
+@pytest.mark.parametrize("name", nvp.pretrained_names())
+def test_each_has_a_card_and_samples(name):
+    folder = module._FOLDER / name
+    _, front, card = (folder / "README.md").read_text().split("---\n", 2)
+    assert {"library_name: keras", "tags:", "datasets:"} <= {
+        line if line.startswith("library") else line.split()[0] for line in front.splitlines()
+    }
+    assert all(value in card for value in module._sums()[name].values())
+    dist = nvp.pretrained(name)
+    labels = None if dist.num_classes is None else [0, 1]
+    samples = nvp.sample(dist, 2, seed=0, labels=labels)
+    assert samples.shape == (2, *dist.event_shape)
+    assert np.isfinite(dist.log_prob(samples, bijector_kwargs={"labels": labels})).all()
+
+
+def test_all_are_small_enough_for_the_wheel():
+    files = [path for path in module._FOLDER.rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in files) < 40e6
 
 
 def test_samples_are_likely(digits):

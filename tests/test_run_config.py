@@ -5,8 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
-from tfp_realnvp import datasets, runs
+import tfp_realnvp as nvp
+from tfp_realnvp import datasets, flows, runs
+from tfp_realnvp.training import recipes
 from tfp_realnvp.training.run_directory import json_text, write_json
 
 
@@ -27,9 +30,13 @@ BAD = [
     ({"learning_rate": -1.0}, r"learning_rate to be a finite number above 0, got -1\.0"),
     ({"learning_rate": float("inf")}, "learning_rate to be finite, got inf"),
     ({"learning_rate": "fast"}, "learning_rate to be a finite number above 0, got 'fast'"),
+    ({"weight_decay": -0.1}, r"weight_decay to be a finite number of at least 0, got -0\.1"),
     ({"clip": float("nan")}, "clip to be finite, got nan"),
     ({"ema": 1.0}, r"ema to be a finite number of at least 0 and below 1, got 1\.0"),
     ({"schedule": "linear"}, "Unknown schedule 'linear'"),
+    ({"optimizer": "sgd"}, r"Unknown optimizer 'sgd'; there are \('adam', 'muon'\)"),
+    ({"warmup": -1}, "warmup to be a whole number of at least 0, got -1"),
+    ({"warmup": 10}, "warmup is for schedule='cosine', got warmup=10 and schedule='constant'"),
     ({"precision": "float16"}, "precision is float32 or bfloat16, got 'float16'"),
     ({"jit": "yes"}, "jit is auto, on or off, got 'yes'"),
     ({"flow": ""}, "flow to be a name or a path, got ''"),
@@ -89,6 +96,38 @@ def test_options_that_the_run_settles_are_told(options, names):
         config(options=options).build_flow(info)
     with pytest.raises(TypeError, match="uva_simple has no option widht; its options are"):
         config(options={"widht": 3}).build_flow(info)
+
+
+def test_the_rate_rises_and_falls():
+    settings = config(schedule="cosine", warmup=10, epochs=2, optimizer="muon", learning_rate=0.5)
+    optimizer = settings.build_optimizer(50)
+    assert type(optimizer) is nvp.Muon
+    rates = [float(optimizer._learning_rate(step)) for step in (0, 5, 10, 55, 100)]
+    np.testing.assert_allclose(rates, [0, 0.25, 0.5, 0.25, 0], atol=1e-6)
+    falling = config(schedule="exponential", learning_rate=0.5).build_optimizer(50)._learning_rate
+    rates = [float(falling(step)) for step in (0, 25, 50, 10**6)]
+    np.testing.assert_allclose(rates, [0.5, 0.5 * 0.99**0.5, 0.495, 0.005], rtol=1e-5)
+    with pytest.raises(ValueError, match="fewer steps of warm-up than steps, got warmup=10 and 10"):
+        settings.build_optimizer(5)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_kernels_alone_decay(optimizer):
+    dist = nvp.flows.build("uva_simple", (4, 4, 1), couplings=1, width=4, blocks=1)
+    settings = config(optimizer=optimizer, weight_decay=0.5, learning_rate=0.1)
+    before = [v.numpy() for v in dist.trainable_variables]
+    model = nvp.FlowModel(dist)
+    model.compile(settings.build_optimizer(10))
+    model.optimizer.apply([tf.zeros_like(v) for v in model.trainable_variables])
+    for was, variable in zip(before, dist.trainable_variables, strict=True):
+        kernel = "kernel" in variable.name
+        np.testing.assert_allclose(variable, was * (0.95 if kernel else 1.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", recipes.RECIPES)
+def test_recipes_are_settings_of_a_flow(name):
+    settings = runs.RunConfig(**recipes.RECIPES[name])
+    assert set(settings.options) <= flows.options(settings.flow).keys()
 
 
 def test_only_images_are_flipped():

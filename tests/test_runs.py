@@ -106,7 +106,8 @@ def test_a_run_broken_in_the_middle_of_an_epoch_ends_as_the_unbroken_one(
     assert not breaks
     assert_same_weights(tmp_path / "whole", tmp_path / "broken")
     whole = json.loads((tmp_path / "whole" / "results.json").read_text())
-    assert {**results, "wall_seconds": 0} == {**whole, "wall_seconds": 0}
+    times = dict.fromkeys(("wall_seconds", "log_prob_ms", "sample_ms"))
+    assert results | times == whole | times
     logs = [(tmp_path / name / "log.csv").read_text() for name in ("whole", "broken")]
     assert logs[0] == logs[1]
 
@@ -190,3 +191,30 @@ def test_a_conditional_run_in_bfloat16(tmp_path):
     train(settings, tmp_path / "run", result_examples=20)
     dist = nvp.load(tmp_path / "run")
     assert dist.num_classes == 10 and dist.dtype == "float32"
+
+
+def test_a_run_ends_when_its_patience_is_over_and_stays_ended(tmp_path):
+    # At a rate of almost 0 validation is never better by the first epoch's own noise.
+    settings = config(epochs=9, patience=2, learning_rate=1e-20)
+    results = train(settings, tmp_path, result_examples=20)
+    assert results["epochs"] == 3
+    ended = weights(tmp_path)
+    again = train(settings, tmp_path, resume=True, result_examples=20)
+    assert again["epochs"] == 3 and weights(tmp_path).keys() == ended.keys()
+    assert "epoch_0003.png" in os.listdir(tmp_path / "samples")
+    assert "epoch_0004.png" not in os.listdir(tmp_path / "samples")
+
+
+def test_validation_is_every_so_many_epochs_and_at_the_end(tmp_path):
+    train(config(epochs=5, validate_every=2), tmp_path, result_examples=20)
+    rows = list(csv.DictReader((tmp_path / "log.csv").open()))
+    assert [bool(row["val_loss"]) for row in rows] == [False, True, False, True, True]
+    assert [float(row["learning_rate"]) for row in rows] == pytest.approx([1e-3] * 5)
+    assert (tmp_path / "best.keras").exists()
+
+
+def test_patience_needs_a_validation(tmp_path):
+    zeros = np.zeros([8, 4, 4, 1], "uint8")
+    nvp.datasets.register("unsplit", lambda split, data_dir: (zeros, None), splits=["train"])
+    with pytest.raises(ValueError, match="patience=2 needs a validation, and unsplit has no split"):
+        train(config(dataset="unsplit", patience=2), tmp_path / "run")

@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
+from tfp_realnvp import runs
 from tfp_realnvp.cli import train
 from tfp_realnvp.cli.main import _sentence, main
 from tfp_realnvp.execution.device import best_precision
+from tfp_realnvp.training import recipes
 
 SCRIPTS = Path(__file__).resolve().parents[1] / "scripts"
 
@@ -50,6 +52,70 @@ def test_training_shows_its_progress_and_nothing_else(run):
     assert any(line.startswith("epoch 1  bits_per_dim") for line in lines)
     shown = json.loads(result.stdout[result.stdout.index("\n{") :])
     assert shown == json.loads((out / "results.json").read_text())
+
+
+def test_runs_are_compared(run, tmp_path):
+    out, _ = run
+    results = json.loads((out / "results.json").read_text())
+    assert results["log_prob_ms"] > 0 and results["sample_ms"] > 0
+    assert results["validation"]["examples"] == 50
+    result = script("compare", out, out, "--out", tmp_path / "curves.png")
+    assert result.returncode == 0, result.stderr
+    header, _, *rows, _, said = result.stdout.splitlines()
+    assert header.startswith("| run | flow |") and len(rows) == 2 and "curves.png" in said
+    assert f"{results['bits_per_dim_8']:.4f} ± " in rows[0] and "| 1,297 |" in rows[0]
+    assert (tmp_path / "curves.png").read_bytes()[:4] == b"\x89PNG"
+    result = script("compare", tmp_path)
+    assert result.returncode == 2
+    assert result.stderr == f"error: {tmp_path} is no finished run: it has no results.json.\n"
+
+
+def test_an_evaluation_has_times(run, capsys):
+    out, _ = run
+    line = [str(out), "--examples", "10", "--num_importance_samples", "1", "--times"]
+    assert main(line, command="evaluate") == 0
+    assert json.loads(capsys.readouterr().out)["sample_ms"] > 0
+
+
+def test_a_recipe_is_what_is_not_given(tmp_path, monkeypatch, capsys):
+    asked = {}
+    monkeypatch.setattr(runs, "train", lambda config, out, **_: asked.update(vars(config)) or {})
+    recipe = recipes.RECIPES["likelihood"]
+    line = [
+        "--batch_size",
+        "128",
+        "--recipe",
+        "likelihood",
+        "--option",
+        "blocks=1",
+        "--shards",
+        "1",
+    ]
+    assert main([*line, "--epochs", "10", "--out", str(tmp_path)], command="train") == 0
+    expected = recipe | {"batch_size": 128, "epochs": 10, "dataset": "digits"}
+    expected["options"] = recipe["options"] | {"blocks": 1}
+    assert {name: asked[name] for name in expected} == expected
+    line = ["--recipe", "likelihood", "--flow", "glow", "--shards", "1", "--out", str(tmp_path)]
+    assert main(line, command="train") == 0
+    assert asked["flow"] == "glow" and asked["options"] == {}
+    line = ["--recipe", "mnist-conditional", "--shards", "1", "--out", str(tmp_path)]
+    assert main([*line, "--dataset", "digits"], command="train") == 0
+    assert asked["conditional"] and asked["start"].endswith("zoo/mnist")
+    line = [
+        "--recipe",
+        "lecture",
+        "--shards",
+        "1",
+        "--precision",
+        "float32",
+        "--out",
+        str(tmp_path),
+    ]
+    assert main([*line, "--data_option", "classes=[1]"], command="train") == 0
+    assert asked["data_options"] == {"classes": [1], "image_size": [14, 14]}
+    capsys.readouterr()
+    assert main(["--out", str(tmp_path)], command="train") == 2
+    assert "train.py needs a --flow or a --recipe." in capsys.readouterr().err
 
 
 def test_a_resumed_run_keeps_what_the_device_decided_when_it_began(tmp_path, capsys):

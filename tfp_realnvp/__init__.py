@@ -30,6 +30,7 @@ _PUBLIC = {
     "Flow": "flow",
     "FlowModel": "training.model",
     "Lite": "serving.lite",
+    "Muon": "kernels.muon",
     "anomaly_scores": "uses.anomaly",
     "attribute_direction": "uses.attributes",
     "auroc": "uses.anomaly",
@@ -39,6 +40,7 @@ _PUBLIC = {
     "decode": "uses.latents",
     "dequantization_density": "uses.dequantization_noise",
     "dequantization_noise": "uses.dequantization_noise",
+    "diagnose": "uses.diagnosis",
     "encode": "uses.latents",
     "export": "serving.saved_model",
     "fit_posterior": "uses.inference",
@@ -57,6 +59,7 @@ _PUBLIC = {
     "sample": "uses.latents",
     "save": "training.saving",
     "split_scales": "uses.latents",
+    "start_from": "uses.start",
     "summary": "uses.summary",
     "use_shards": "execution.device",
 }
@@ -79,6 +82,7 @@ if TYPE_CHECKING:
     from tfp_realnvp.execution.device import use_shards
     from tfp_realnvp.flow import Flow
     from tfp_realnvp.kernels.adam import Adam
+    from tfp_realnvp.kernels.muon import Muon
     from tfp_realnvp.plots import figures, pictures
     from tfp_realnvp.serving.compiled import Compiled
     from tfp_realnvp.serving.lite import Lite
@@ -95,6 +99,7 @@ if TYPE_CHECKING:
         dequantization_noise,
         noise_histogram,
     )
+    from tfp_realnvp.uses.diagnosis import diagnose
     from tfp_realnvp.uses.inference import fit_posterior, hmc
     from tfp_realnvp.uses.latents import (
         decode,
@@ -106,6 +111,7 @@ if TYPE_CHECKING:
         split_scales,
     )
     from tfp_realnvp.uses.likelihood import bits_per_dim, importance_curve
+    from tfp_realnvp.uses.start import start_from
     from tfp_realnvp.uses.statistics import reestimate_statistics
     from tfp_realnvp.uses.summary import summary
     from tfp_realnvp.zoo.pretrained import pretrained, pretrained_names

@@ -18,7 +18,9 @@ from typing import Any
 PACKAGE = "tfp_realnvp"
 CLASSES = {
     "training.model": ("FlowModel",),
+    "training.schedules": ("FlooredDecay",),
     "kernels.adam": ("Adam",),
+    "kernels.muon": ("Muon",),
     "conditioners": ("GatedConv", "GlowConv", "MADE", "MLP", "ResNet", "Velocity", "ViT"),
     "bijectors": (
         "ActNorm",

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from typing import Any
+
+from tfp_realnvp.cli.named_values import add_named_values, named_values
 
 DESCRIPTION = "Evaluate a run's best weights on its data set, with standard errors."
 
@@ -19,17 +22,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--dataset", help="another data set than the run's")
     add("--data_dir", metavar="DIR", help="where data sets are kept, if not where the run says")
+    add_named_values(parser, "--data_option", "an option of the data, such as classes=[0,2]")
     add("--num_importance_samples", type=int, default=8, help="samples of the noise")
     add("--examples", type=int, default=0, help="how many examples, 0 for all")
     add("--seed", type=int, default=0, help="seed of the noise")
+    add("--times", action="store_true", help="time likelihood and samples of a batch of 64, in ms")
 
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
+    from tfp_realnvp import datasets
     from tfp_realnvp.core import arguments
     from tfp_realnvp.execution import device
     from tfp_realnvp.training import runs, saving
-    from tfp_realnvp.training.evaluation import evaluate
+    from tfp_realnvp.training.evaluation import evaluate, speeds
     from tfp_realnvp.training.run_directory import json_text
 
     arguments.whole("evaluate.py", "--examples", args.examples, least=0)
@@ -37,25 +43,33 @@ def run(args: argparse.Namespace) -> None:
     device.use_full_float32()
     config = runs.read_config(args.run)
     dataset, data_dir = args.dataset or config.dataset, args.data_dir or config.data_dir
-    split = args.split or _split(dataset, data_dir)
+    options = named_values("--data_option", args.data_options)
+    if args.dataset is None:
+        options = config.data_options | options
+    split = args.split or _split(dataset, data_dir, options)
     device.use_best_shards(config.flow)
+    dist = saving.load(args.run)
     result = evaluate(
-        saving.load(args.run),
+        dist,
         dataset,
         split=split,
         data_dir=data_dir,
+        data_options=options,
         examples=args.examples or None,
         num_importance_samples=args.num_importance_samples,
         seed=args.seed,
         verbose=True,
     )
+    if args.times:
+        x, labels = datasets.load_arrays(dataset, split, data_dir, **options)
+        result |= speeds(dist, x, labels if dist.num_classes is not None else None)
     print(json_text({"flow": config.flow, **result}))
 
 
-def _split(dataset: str, data_dir: str | None) -> str:
+def _split(dataset: str, data_dir: str | None, options: dict[str, Any]) -> str:
     from tfp_realnvp import datasets
 
-    there = datasets.splits(dataset, data_dir)
+    there = datasets.splits(dataset, data_dir, **options)
     if "test" in there:
         return "test"
     if "validation" not in there:

@@ -48,6 +48,7 @@ class Parser(argparse.ArgumentParser):
 
     def parse(self, argv: Sequence[str] | None = None) -> argparse.Namespace:
         """Parses the arguments, of which none may be an empty text."""
+        self.parse_args(argv)  # an argument may have set the others' defaults
         args = self.parse_args(argv)
         for name, value in vars(args).items():
             if value == "":

@@ -8,26 +8,88 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from tfp_realnvp.cli.named_values import add_named_values, named_values
+from tfp_realnvp.training.recipes import RECIPES
+
+Group = argparse._ArgumentGroup
+
 DESCRIPTION = "Train a flow by maximum likelihood; everything goes into one run directory."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's arguments."""
-    add = parser.add_argument
-    add("--flow", required=True, help="name of the flow, such as uva_multiscale or realnvp")
+    parser.add_argument(
+        "--recipe",
+        action=Recipe,
+        choices=tuple(RECIPES),
+        help="settings that were tried, by name, for all that is not given here: likelihood, for "
+        "images on two CPU cores; likelihood-gpu; mnist-conditional; digits; moons; and the "
+        "sources' own, uva, lecture and post",
+    )
+    _add_flow(parser.add_argument_group("flow"))
+    _add_data(parser.add_argument_group("data"))
+    _add_training(parser.add_argument_group("training"))
+    _add_run(parser.add_argument_group("run directory"))
+    _add_machine(parser.add_argument_group("machine"))
+
+
+def _add_flow(group: Group) -> None:
+    add = group.add_argument
+    add("--flow", help="name of the flow, such as uva_multiscale or realnvp")
+    add_named_values(
+        group, "--option", "an option of the flow, such as couplings=4 or widths=[16,24,32]"
+    )
+    add("--conditional", action="store_true", help="make the flow conditional on the labels")
+    add(
+        "--start",
+        metavar="FLOW",
+        help="begin with the weights of a flow: a .keras file, a run directory, a name of the zoo",
+    )
+
+
+def _add_data(group: Group) -> None:
+    add = group.add_argument
     add("--dataset", default="digits", help="name of a data set, or path of images or arrays")
-    add("--epochs", type=int, default=10, help="passes over the training data")
-    add("--out", required=True, metavar="DIR", help="run directory")
     add("--data_dir", metavar="DIR", help="where data sets are kept, or the raw idx.gz files")
-    add("--seed", type=int, default=0, help="seed of initial values, data order and noise")
-    add("--resume", action="store_true", help="go on with the run in --out")
+    add_named_values(
+        group,
+        "--data_option",
+        "an option of the data, such as classes=[0,2] or image_size=[14,14]",
+    )
+    add("--flip", action="store_true", help="mirror images at random")
+
+
+def _add_training(group: Group) -> None:
+    add = group.add_argument
+    add("--epochs", type=int, default=10, help="passes over the training data")
     add("--batch_size", type=int, default=128, help="examples in a step")
-    add("--learning_rate", type=float, default=1e-3, help="learning rate of Adam")
+    add("--optimizer", default="adam", help="adam or muon")
+    add("--learning_rate", type=float, default=1e-3, help="learning rate of the optimizer")
     add("--schedule", default="constant", help="constant, exponential or cosine")
+    add("--warmup", type=int, default=0, help="steps over which a cosine schedule begins")
+    add("--weight_decay", type=float, default=0.0, help="decay of kernels, times the rate")
     add("--clip", type=float, default=1.0, help="bound of the global gradient norm, 0 for none")
     add("--ema", type=float, default=0.0, help="momentum of averaged weights, 0 for none")
-    add("--flip", action="store_true", help="mirror images at random")
-    add("--conditional", action="store_true", help="make the flow conditional on the labels")
+    add(
+        "--patience",
+        type=int,
+        default=0,
+        help="epochs without a better validation after which training ends, 0 for never",
+    )
+    add("--validate_every", type=int, default=1, help="epochs from one validation to the next")
+    add("--seed", type=int, default=0, help="seed of initial values, data order and noise")
+
+
+def _add_run(group: Group) -> None:
+    add = group.add_argument
+    add("--out", required=True, metavar="DIR", help="run directory")
+    add("--resume", action="store_true", help="go on with the run in --out")
+    add("--checkpoint_seconds", type=float, default=60.0, help="time between checkpoints")
+    add("--test_examples", type=int, default=2000, help="test examples for results.json, 0 for all")
+
+
+def _add_machine(group: Group) -> None:
+    add = group.add_argument
     add(
         "--precision",
         default="auto",
@@ -51,26 +113,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         help="examples that a step works on at a time, at most, for memory; default: all",
     )
-    add(
-        "--option",
-        action="append",
-        dest="options",
-        default=[],
-        metavar="NAME=VALUE",
-        help="an option of the flow, such as couplings=4 or widths=[16,24,32]",
-    )
-    add("--test_examples", type=int, default=2000, help="test examples for results.json, 0 for all")
-    add("--checkpoint_seconds", type=float, default=60.0, help="time between checkpoints")
+
+
+class Recipe(argparse.Action):
+    """Makes a recipe's settings the defaults of the arguments, for the next time they are read."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Is called where the argument stands."""
+        settings = {k: v for k, v in RECIPES[values].items() if not k.endswith("options")}
+        parser.set_defaults(**settings)
+        setattr(namespace, self.dest, values)
 
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     from tfp_realnvp.core import arguments
     from tfp_realnvp.training import runs
+    from tfp_realnvp.zoo.pretrained import folder_of, pretrained_names
 
     arguments.whole("train.py", "--test_examples", args.test_examples, least=0)
+    if args.flow is None:
+        raise ValueError("train.py needs a --flow or a --recipe.")
     settings = {field.name: getattr(args, field.name) for field in fields(runs.RunConfig)}
-    config = runs.RunConfig(**settings | _device_settings(args) | {"options": _options(args)})
+    settings["options"] = _options(args)
+    settings["data_options"] = _data_options(args)
+    if args.start in pretrained_names():
+        settings["start"] = str(folder_of(args.start))
+    config = runs.RunConfig(**settings | _device_settings(args))
     results = runs.train(
         config,
         args.out,
@@ -108,21 +183,19 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
         if asked["shards"] > 1:
             device.use_shards(asked["shards"])
     if asked["precision"] == "auto":
-        vectors = datasets.info(args.dataset, args.data_dir).levels is None
+        options = _data_options(args)
+        vectors = datasets.info(args.dataset, args.data_dir, **options).levels is None
         asked["precision"] = "float32" if vectors else device.best_precision()
     return asked
 
 
-def _options(args: argparse.Namespace) -> dict[str, object]:
-    options: dict[str, object] = {}
-    for text in args.options:
-        name, separator, value = text.partition("=")
-        if not (name and separator):
-            raise ValueError(f"An option is given as NAME=VALUE, got {text!r}.")
-        if name in options:
-            raise ValueError(f"--option {name} is given twice.")
-        try:
-            options[name] = json.loads(value)
-        except json.JSONDecodeError:
-            options[name] = value
-    return options
+def _options(args: argparse.Namespace) -> dict[str, Any]:
+    recipe = RECIPES.get(args.recipe, {})
+    tried = recipe.get("options", {}) if args.flow == recipe.get("flow") else {}
+    return tried | named_values("--option", args.options)
+
+
+def _data_options(args: argparse.Namespace) -> dict[str, Any]:
+    recipe = RECIPES.get(args.recipe, {})
+    tried = recipe.get("data_options", {}) if args.dataset == recipe.get("dataset") else {}
+    return tried | named_values("--data_option", args.data_options)

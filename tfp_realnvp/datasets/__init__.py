@@ -4,7 +4,7 @@
 | --- | --- | --- |
 | embedded images | `digits` | uint8 [8, 8, 1], values 0..16, labels 0..9 |
 | TensorFlow Datasets | `mnist`, `fashion_mnist`, `cifar10`, `svhn`, `celeba` | uint8 [H, W, C] |
-| 2-D toys | `moons`, `circles`, `blobs`, `random` | float32 [2] |
+| 2-D toys | `moons`, `circles`, `blobs`, `spiral`, `random` | float32 [2] |
 | your images | a path to a folder or zip of png, jpg, bmp, webp, tiff or gif | uint8 [H, W, C] |
 | your arrays | a path to a `.npy` or `.npz` file | uint8 [H, W, C] or float32 [D] |
 | your tables | a path to a `.csv`, `.tsv` (also `.gz`) or `.parquet` file | float32 [D] |

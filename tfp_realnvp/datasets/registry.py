@@ -26,6 +26,7 @@ from tfp_realnvp.datasets.base import (
 )
 from tfp_realnvp.datasets.digits import Digits
 from tfp_realnvp.datasets.image_files import ImageFiles
+from tfp_realnvp.datasets.selection import Selection
 from tfp_realnvp.datasets.tfds_source import RECIPES, TfdsSet
 from tfp_realnvp.datasets.toys import DRAWS, Toy
 
@@ -39,6 +40,8 @@ _SOURCES: dict[str, Callable[..., Source]] = {
     **dict.fromkeys(RECIPES, TfdsSet),
 }
 
+# Options of every data set, done by `Selection` where the source does not do them itself.
+_CHOICES = {"classes", "image_size"}
 _ZIP = ".zip"
 _PATHS = "a folder or a zip of images, or a .npy, .npz, .csv, .tsv or .parquet file"
 
@@ -137,10 +140,10 @@ def load(
         split: `"train"`, `"validation"` or `"test"`.
         data_dir: Where downloaded data sets are kept; for MNIST and Fashion-MNIST also the
             place of the four original idx.gz files, there or in a folder of that name.
-        **options: For folders and zips of images, `image_size=(H, W)`: crop to the centre,
-            then resize; `channels=1` or `3`: make all grey or all colour; `background="white"`,
-            or another colour's name: lay transparent images on it. For the toys, `seed=S`:
-            another draw.
+        **options: `classes=[0, 2]`: only these labels, numbered anew in this order. For images,
+            `image_size=(H, W)`: crop to the centre, then resize. For folders and zips of images,
+            `channels=1` or `3`: make all grey or all colour; `background="white"`, or another
+            colour's name: lay transparent images on it. For the toys, `seed=S`: another draw.
 
     Returns:
         A dataset of (uint8 image [H, W, C], int64 label), or of images or float32 vectors
@@ -200,6 +203,8 @@ def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> Da
         >>> from tfp_realnvp import datasets
         >>> datasets.info("digits").levels, datasets.info("mnist").levels
         (17, 256)
+        >>> datasets.info("mnist", classes=[0, 2], image_size=(14, 14)).event_shape
+        (14, 14, 1)
     """
     with _opened(name, data_dir, options) as source:
         return source.info()
@@ -233,12 +238,16 @@ def _opened(name: PathLike, data_dir: PathLike | None, options: dict[str, Any]) 
     try:
         make = _SOURCES.get(text) or _of_path(text, data_dir)
         arguments = inspect.signature(make).parameters.values()
-        known = sorted(a.name for a in arguments if a.kind is a.KEYWORD_ONLY)
-        if unknown := sorted(set(options) - set(known)):
-            takes = f"takes {', '.join(known)}" if known else "takes none"
-            raise DatasetError(f"The data set {text!r} has no option {unknown[0]!r}; it {takes}.")
-        with make(text, data_dir, **options) as source:
-            yield source
+        own = {a.name for a in arguments if a.kind is a.KEYWORD_ONLY}
+        chosen = {k: v for k, v in options.items() if k in _CHOICES and k not in own}
+        if unknown := sorted(set(options) - own - _CHOICES):
+            takes = ", ".join(sorted(own | _CHOICES))
+            raise DatasetError(
+                f"The data set {text!r} has no option {unknown[0]!r}; it takes {takes}."
+            )
+        rest = {k: v for k, v in options.items() if k not in chosen}
+        with make(text, data_dir, **rest) as source:
+            yield Selection(source, **chosen) if chosen else source
     except DatasetError:
         raise
     except OSError as error:

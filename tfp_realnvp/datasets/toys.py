@@ -1,4 +1,4 @@
-"""The four 2-D toy sets that flows are drawn with: moons, circles, blobs, random.
+"""The 2-D toy sets that flows are drawn with: moons, circles, blobs, spiral, random.
 
 The shapes are those of scikit-learn's generators, with the arguments that the Real NVP
 literature uses; the draws are our own, from (seed, name, split). Each function draws `count`
@@ -38,12 +38,30 @@ def blobs(count: int, rng: np.random.Generator) -> np.ndarray:
     return _BLOB_CENTRES[rng.integers(3, size=count)] + rng.standard_normal([count, 2])
 
 
+def spiral(count: int, rng: np.random.Generator) -> np.ndarray:
+    """Two arms of a spiral, one turned half a circle, with normal noise of 0.05.
+
+    An arm goes one and a half times around, from the origin to radius 2, evenly along its length
+    but for the innermost part.
+    """
+    along = np.sqrt(rng.random(count))
+    angle = 3 * np.pi * along + np.pi * (rng.random(count) < 0.5)
+    points = 2 * along[:, None] * np.stack([np.cos(angle), np.sin(angle)], axis=1)
+    return points + _NOISE * rng.standard_normal([count, 2])
+
+
 def random(count: int, rng: np.random.Generator) -> np.ndarray:
     """Points without structure, uniform on the unit square: the log-density is 0 nats."""
     return rng.random([count, 2])
 
 
-DRAWS = {"blobs": blobs, "circles": circles, "moons": moons, "random": random}
+DRAWS = {
+    "blobs": blobs,
+    "circles": circles,
+    "moons": moons,
+    "random": random,
+    "spiral": spiral,
+}
 
 
 class Toy(Source):

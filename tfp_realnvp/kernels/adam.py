@@ -39,17 +39,14 @@ class Adam(keras.optimizers.Adam):
         self, grads: list[Any], trainable_variables: list[Any], learning_rate: Any
     ) -> None:
         # What all variables share is computed once; Keras hands it on as the learning rate.
-        shared = {}
-        for dtype in {tf.as_dtype(v.dtype).name for v in trainable_variables}:
-            step = tf.cast(self.iterations + 1, dtype)
-            shared[dtype] = {
-                "lr": tf.cast(tf.convert_to_tensor(learning_rate), dtype),
-                "beta1_power": tf.pow(tf.constant(self.beta_1, dtype), step),
-                "beta2_power": tf.pow(tf.constant(self.beta_2, dtype), step),
-                "beta1": tf.constant(self.beta_1, dtype),
-                "beta2": tf.constant(self.beta_2, dtype),
-                "epsilon": tf.constant(self.epsilon, dtype),
-            }
+        shared = shared_by_dtype(
+            trainable_variables,
+            learning_rate=learning_rate,
+            step=self.iterations + 1,
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
+        )
         super()._backend_update_step(grads, trainable_variables, shared)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
@@ -59,10 +56,38 @@ class Adam(keras.optimizers.Adam):
             super().update_step(gradient, variable, shared["lr"])
             return
         index = self._get_variable_index(variable)
-        tf.raw_ops.ResourceApplyAdam(
-            var=variable.handle,
-            m=self._momentums[index].value.handle,
-            v=self._velocities[index].value.handle,
-            grad=tf.cast(gradient, variable.dtype),
-            **shared,
-        )
+        update(variable, gradient, self._momentums[index], self._velocities[index], shared)
+
+
+def shared_by_dtype(
+    variables: list[Any], *, learning_rate: Any, step: Any, **constants: float
+) -> dict[str, dict[str, tf.Tensor]]:
+    """Returns what the updates of all variables of a dtype share, by its name.
+
+    Args:
+        variables: the variables.
+        learning_rate: a number or a tensor.
+        step: number of the step, 1 for the first.
+        **constants: `beta1`, `beta2` and `epsilon`.
+    """
+    shared = {}
+    for dtype in {tf.as_dtype(v.dtype).name for v in variables}:
+        of_dtype = {name: tf.constant(value, dtype) for name, value in constants.items()}
+        for beta in ("beta1", "beta2"):
+            of_dtype[f"{beta}_power"] = tf.pow(of_dtype[beta], tf.cast(step, dtype))
+        of_dtype["lr"] = tf.cast(tf.convert_to_tensor(learning_rate), dtype)
+        shared[dtype] = of_dtype
+    return shared
+
+
+def update(
+    variable: Any, gradient: tf.Tensor, m: Any, v: Any, shared: dict[str, tf.Tensor]
+) -> None:
+    """Updates one variable and its two moments, by what it shares with others of its dtype."""
+    tf.raw_ops.ResourceApplyAdam(
+        var=variable.handle,
+        m=m.value.handle,
+        v=v.value.handle,
+        grad=tf.cast(gradient, variable.dtype),
+        **shared,
+    )

@@ -86,6 +86,56 @@ def points(sets: Mapping[str, Any], *, columns: Sequence[str] | None = None) -> 
     return figure
 
 
+def transformation(
+    dist: Any, data: Any | None = None, *, stages: int = 4, num: int = 2000, seed: int = 0
+) -> Figure:
+    """Draws how a 2-D flow moves its base to the data, some members at a time.
+
+    Points keep the colour of the quadrant that they start in. Data, where given, lie beneath the
+    samples.
+
+    Args:
+        dist: a flow of events `[2]`.
+        data: `[N, 2]` points.
+        stages: number of panels, the base and the samples among them.
+        num: number of points.
+        seed: seed of the latents.
+
+    Returns:
+        A Matplotlib figure.
+
+    Raises:
+        ValueError: fewer than 2 stages, or a flow of other events.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> flow = nvp.flows.build("realnvp", (2,), couplings=4)
+        >>> len(nvp.figures.transformation(flow, stages=3, num=10).axes)
+        3
+    """
+    if stages < 2 or tuple(dist.event_shape) != (2,):
+        raise ValueError(
+            f"A transformation has 2 stages at least, of events (2,), got stages={stages} and "
+            f"events {tuple(dist.event_shape)}."
+        )
+    members = list(reversed(dist.bijector.members))
+    at = {round(i * len(members) / (stages - 1)) for i in range(stages)}
+    x = np.random.default_rng(seed).standard_normal([num, 2]).astype(dist.dtype.as_numpy_dtype)
+    colours = (x[:, 0] > 0) + 2 * (x[:, 1] > 0)
+    panels = {"N(0, I)": x}
+    for i, member in enumerate(members, 1):
+        x = member.forward_and_log_det(x)[0].numpy()
+        if i in at:
+            panels[f"after {i} of {len(members)}" if i < len(members) else "samples"] = x
+    figure, axes = _panels(len(panels))
+    for axis, (title, values) in zip(axes, panels.items(), strict=True):
+        if title == "samples" and data is not None:
+            axis.scatter(*np.asarray(data).T, s=2, color="lightgrey", rasterized=True)
+        axis.scatter(*values.T, s=2, c=colours, cmap="viridis", alpha=0.6, rasterized=True)
+        axis.set(title=title, xticks=[], yticks=[])
+    return figure
+
+
 def images(sets: Mapping[str, Any], *, levels: int = 256, columns: int | None = None) -> Figure:
     """Draws grids of images side by side.
 
@@ -120,6 +170,41 @@ def noise_histograms(histograms: Mapping[str, tuple[Any, Any]]) -> Figure:
     return figure
 
 
+def dequantized_values(
+    sets: Mapping[str, Any], *, levels: int = 256, alpha: float = 1e-5, bins: int = 120
+) -> Figure:
+    """Draws what a flow sees of pixels: histograms of pixel + noise, before and behind the logit.
+
+    Args:
+        sets: dequantized values, pixel + noise in `[0, levels)`, of any shape, by title.
+        levels: number of levels.
+        alpha: of the logit, of `alpha / 2 + (1 - alpha) value / levels`.
+        bins: bars of a histogram.
+
+    Returns:
+        A Matplotlib figure: a row for each set.
+
+    Example:
+        >>> import numpy as np, tfp_realnvp as nvp
+        >>> noise = np.random.default_rng(0).random([10, 8, 8, 1])
+        >>> len(nvp.figures.dequantized_values({"black, uniform": noise}).axes)
+        2
+    """
+    figure, axes = _panels(2 * len(sets), across=2, size=3.2)
+    for i, (title, values) in enumerate(sets.items()):
+        unit = np.ravel(values).astype(np.float64) / levels
+        inside = alpha / 2 + (1 - alpha) * unit
+        for axis, shown, label in zip(
+            axes[2 * i : 2 * i + 2],
+            (levels * unit, np.log(inside) - np.log1p(-inside)),
+            ("pixel + noise", "logit"),
+            strict=True,
+        ):
+            axis.hist(shown, bins=bins, density=True)
+            axis.set(title=title, xlabel=label, ylabel="density", yscale="log")
+    return figure
+
+
 def importance_curve(counts: Any, bits: Any) -> Figure:
     """Draws the mean over images of an `importance_curve`, with its standard error.
 
@@ -144,6 +229,40 @@ def scores(sets: Mapping[str, Any], *, title: str = "", bins: int = 40) -> Figur
         axis.hist(np.ravel(values), edges, density=True, alpha=0.5, label=label)
     axis.set(title=title, xlabel="score", ylabel="density")
     axis.legend()
+    return figure
+
+
+def diagnosis(found: Any) -> Figure:
+    """Draws what `nvp.diagnose` has found: terms, latents, likelihoods, round trip.
+
+    Args:
+        found: a `Diagnosis`.
+
+    Returns:
+        A Matplotlib figure of four panels.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> moons, _ = nvp.datasets.load_arrays("moons")
+        >>> flow = nvp.flows.build("realnvp", (2,), couplings=2)
+        >>> len(nvp.figures.diagnosis(nvp.diagnose(flow, moons[:100])).axes)
+        4
+    """
+    figure, (terms, latents, likelihood, trip) = _panels(4, size=3.2)
+    names, values = list(found.terms), list(found.terms.values())
+    terms.barh(range(len(names)), values)
+    terms.set(title="terms, nats", yticks=range(len(names)))
+    terms.set_yticklabels(names, fontsize=6)
+    terms.invert_yaxis()
+    x = np.linspace(-5, 5, 200)
+    latents.hist(np.clip(found.latents.ravel(), -5, 5), bins=80, density=True)
+    latents.plot(x, np.exp(-0.5 * x**2) / math.sqrt(2 * math.pi), label="N(0, 1)")
+    latents.set(title="latents")
+    latents.legend()
+    likelihood.hist(-found.log_probs / found.nats_per_unit, bins=40)
+    likelihood.set(title=found.unit)
+    trip.plot(np.sort(found.round_trip))
+    trip.set(title="round trip, largest error", xlabel="examples, by error")
     return figure
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,11 @@ from tfp_realnvp.core import arguments
 from tfp_realnvp.core.data_checks import check_data, check_labels
 from tfp_realnvp.core.status_line import Countdown
 from tfp_realnvp.flow import Flow
+from tfp_realnvp.uses.latents import sample
 from tfp_realnvp.uses.likelihood import log_prob, nats_per_unit
+
+# What the UvA tutorial times.
+SPEED_BATCH = 64
 
 
 def evaluate(
@@ -22,6 +28,7 @@ def evaluate(
     *,
     split: str = "test",
     data_dir: str | os.PathLike[str] | None = None,
+    data_options: Mapping[str, Any] | None = None,
     examples: int | None = None,
     num_importance_samples: int = 8,
     seed: int = 0,
@@ -34,6 +41,7 @@ def evaluate(
         dataset: name or path of the data set.
         split: `"train"`, `"validation"` or `"test"`.
         data_dir: where data sets are kept.
+        data_options: options of the data set; see `datasets.load`.
         examples: how many; None for all.
         num_importance_samples: samples of the noise beside the figure with one.
         seed: seed of the noise; see `nvp.bits_per_dim`.
@@ -56,7 +64,7 @@ def evaluate(
     """
     if examples is not None:
         arguments.whole("evaluate", "examples", examples)
-    x, labels = datasets.load_arrays(dataset, split, data_dir)
+    x, labels = datasets.load_arrays(dataset, split, data_dir, **(data_options or {}))
     labels = labels if dist.num_classes is not None else None
     check_split(dist, x, labels, dataset=dataset, split=split)
     figures = evaluate_arrays(
@@ -104,6 +112,35 @@ def evaluate_arrays(
         name = "nats" if dist.levels is None else f"bits_per_dim_{k}"
         result[name], result[f"{name}_standard_error"] = mean_and_error(figures)
     return result
+
+
+def speeds(dist: Flow, x: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
+    """Returns the times of a likelihood and of samples, of a batch of 64, in milliseconds.
+
+    Args:
+        dist: a flow.
+        x: examples `[N, *event]`, taken again and again where there are fewer.
+        labels: `[N]` for class-conditional flows.
+
+    Returns:
+        `log_prob_ms` and `sample_ms`, medians of three calls behind a first one.
+    """
+    rows = np.arange(SPEED_BATCH) % len(x)
+    x, labels = x[rows], None if labels is None else labels[rows]
+    calls = {
+        "log_prob_ms": lambda: log_prob(dist, x, labels, num_importance_samples=1),
+        "sample_ms": lambda: sample(dist, SPEED_BATCH, labels=labels, seed=0),
+    }
+    return {name: _milliseconds(call) for name, call in calls.items()}
+
+
+def _milliseconds(call: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(4):
+        begin = time.perf_counter()
+        call()
+        times.append(1e3 * (time.perf_counter() - begin))
+    return round(float(np.median(times[1:])), 3)
 
 
 def check_split(

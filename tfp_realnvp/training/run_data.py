@@ -55,9 +55,11 @@ def read(config: RunConfig, info: datasets.DatasetInfo, dist: Flow) -> RunData:
         ValueError: a split that the flow cannot be trained, validated or tested with.
     """
     found: dict[str, Arrays | None] = dict.fromkeys(datasets.SPLITS)
-    there = datasets.splits(config.dataset, config.data_dir)
+    there = datasets.splits(config.dataset, config.data_dir, **config.data_options)
     for split in dict.fromkeys(("train", *there)):
-        x, labels = datasets.load_arrays(config.dataset, split, config.data_dir)
+        x, labels = datasets.load_arrays(
+            config.dataset, split, config.data_dir, **config.data_options
+        )
         checked = x, labels if config.conditional else None
         check_split(dist, *checked, dataset=config.dataset, split=split)
         found[split] = checked

@@ -17,10 +17,10 @@ from tfp_realnvp.core import arguments
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.plots import pictures
 from tfp_realnvp.training import callbacks, run_data, run_directory
-from tfp_realnvp.training.evaluation import evaluate_arrays
+from tfp_realnvp.training.evaluation import evaluate_arrays, speeds
 from tfp_realnvp.training.interruption import Interrupted, Interruption
 from tfp_realnvp.training.model import FlowModel
-from tfp_realnvp.training.run_config import SCHEDULES, RunConfig
+from tfp_realnvp.training.run_config import RunConfig
 from tfp_realnvp.training.run_directory import (
     CONFIG,
     CURVES,
@@ -34,6 +34,8 @@ from tfp_realnvp.training.run_directory import (
     read_config,
 )
 from tfp_realnvp.training.saving import load
+from tfp_realnvp.training.schedules import SCHEDULES
+from tfp_realnvp.uses.start import start_from
 
 __all__ = [
     "CONFIG",
@@ -126,7 +128,7 @@ class _Run:
         """Looks at all that training will need, restores what there is, and writes the settings."""
         config, out = self.config, self.out
         run_directory.agree(out, config, resume=self.resume)
-        info = datasets.info(config.dataset, data_dir=config.data_dir)
+        info = datasets.info(config.dataset, config.data_dir, **config.data_options)
         resumed = self.resume and run_directory.is_trained(out)
         if config.precision == "bfloat16" and info.levels is None and not resumed:
             raise ValueError(
@@ -134,6 +136,8 @@ class _Run:
                 "vectors, whose log-likelihood it would put off by nats: leave it at float32."
             )
         self.dist: Flow = config.build_flow(info)
+        if config.start is not None and not resumed:
+            start_from(self.dist, load(config.start))
         self.data = run_data.read(config, info, self.dist)
         description = self.data.description()
         if resumed:
@@ -149,14 +153,21 @@ class _Run:
             )
         self.model = FlowModel(self.dist, seed=config.seed)
         self.model.compile(
-            optimizer=config.optimizer(self.steps_per_epoch),
+            optimizer=config.build_optimizer(self.steps_per_epoch),
             jit_compile={"auto": "auto", "on": True, "off": False}[config.jit],
             shards=config.shards,
             microbatch=config.microbatch,
         )
+        if config.patience and self.data.validation is None:
+            raise ValueError(
+                f"patience={config.patience} needs a validation, and {config.dataset} has no "
+                "split for it."
+            )
         self.log = callbacks.EpochLog(out / LOG)
+        self.patience = callbacks.StopWithoutProgress(self.log, patience=config.patience)
         self.wall = callbacks.WallClock()
-        best = callbacks.BestCheckpoint(out)
+        monitor = "loss" if self.data.validation is None else "val_loss"
+        best = callbacks.BestCheckpoint(out, monitor=monitor)
         self.checkpoint = callbacks.Checkpoint(
             out / LAST,
             steps_per_epoch=self.steps_per_epoch,
@@ -211,7 +222,7 @@ class _Run:
             )
         # The checkpoint is behind them: it saves what the others have done at an epoch's end.
         stop = callbacks.StopWhenAsked(interruption, self.checkpoint)
-        return [*active, self.wall, self.checkpoint, stop]
+        return [*active, self.patience, self.wall, self.checkpoint, stop]
 
     def fit(self) -> None:
         """Trains on to the last epoch."""
@@ -220,7 +231,7 @@ class _Run:
             self._fit(self.done, self.done // self.steps_per_epoch + 1)
             # Keras has put the averages into the model at the end of this fit.
             self.done = self.checkpoint.restore(self.model)
-        if self.done < self.total:
+        if self.done < self.total and not self.patience.is_over:
             self._fit(self.done, self.config.epochs)
 
     def _fit(self, start: int, stop_epoch: int) -> None:
@@ -245,6 +256,11 @@ class _Run:
         self.model.fit(
             stream,
             validation_data=validation,
+            validation_freq=[
+                epoch
+                for epoch in range(1, config.epochs + 1)
+                if epoch % config.validate_every == 0 or epoch == config.epochs
+            ],
             initial_epoch=first_epoch,
             epochs=stop_epoch,
             steps_per_epoch=self.steps_per_epoch - offset,
@@ -259,24 +275,27 @@ class _Run:
         split = "test" if self.data.test is not None else "validation"
         arrays = self.data.test if self.data.test is not None else self.data.validation
         figures: dict[str, Any] = {"split": None, "examples": 0}
+        best = load(self.out)
+
+        def evaluated(arrays):
+            seed, verbose = self.config.seed, self.verbose
+            return evaluate_arrays(best, *arrays, examples=examples, seed=seed, verbose=verbose)
+
         if arrays is not None:
-            figures = {"split": split} | evaluate_arrays(
-                load(self.out),
-                *arrays,
-                examples=examples,
-                seed=self.config.seed,
-                verbose=self.verbose,
-            )
+            figures = {"split": split} | evaluated(arrays)
+        if split == "test" and self.data.validation is not None:
+            figures["validation"] = evaluated(self.data.validation)
         results = run_directory.finite(
             {
                 "flow": self.config.flow,
                 "parameters": self._parameters(),
                 "dataset": self.config.dataset,
                 **figures,
+                **speeds(best, *self.data.train),
                 "best_validation": min(
                     (row["val_loss"] for row in self.log.rows if "val_loss" in row), default=None
                 ),
-                "epochs": self.config.epochs,
+                "epochs": len(self.log.rows),
                 "seed": self.config.seed,
                 "wall_seconds": round(self.wall.seconds, 1),
                 "versions": {

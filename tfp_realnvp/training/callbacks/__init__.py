@@ -3,7 +3,11 @@
 from tfp_realnvp.training.callbacks.checkpoint import Checkpoint, NotFiniteError
 from tfp_realnvp.training.callbacks.epochs import BestCheckpoint, EpochLog, SampleGrid, WithAverages
 from tfp_realnvp.training.callbacks.progress import Progress, WallClock
-from tfp_realnvp.training.callbacks.stopping import StopOnNaN, StopWhenAsked
+from tfp_realnvp.training.callbacks.stopping import (
+    StopOnNaN,
+    StopWhenAsked,
+    StopWithoutProgress,
+)
 
 __all__ = [
     "BestCheckpoint",
@@ -14,6 +18,7 @@ __all__ = [
     "SampleGrid",
     "StopOnNaN",
     "StopWhenAsked",
+    "StopWithoutProgress",
     "WallClock",
     "WithAverages",
 ]

@@ -35,9 +35,10 @@ class EpochLog(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the epoch's row."""
         row = {key: float(value) for key, value in (logs or {}).items()}
+        row["learning_rate"] = float(self.model.optimizer.learning_rate)
         self.rows.append({"epoch": epoch + 1, **row})
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(self.rows[0]), extrasaction="ignore")
+        writer = csv.DictWriter(text, list(dict.fromkeys(key for row in self.rows for key in row)))
         writer.writeheader()
         writer.writerows(self.rows)
         with replacing(self.path) as temporary:
@@ -57,7 +58,7 @@ class BestCheckpoint(keras.callbacks.Callback):
 
     Args:
         directory: where to.
-        monitor: name of the figure; the training loss stands in where it is missing.
+        monitor: name of the figure; epochs without it are passed over.
     """
 
     def __init__(self, directory: str | os.PathLike[str], *, monitor: str = "val_loss"):
@@ -67,8 +68,7 @@ class BestCheckpoint(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves if better."""
-        logs = logs or {}
-        value = float(logs.get(self.monitor, logs.get("loss", math.inf)))
+        value = float((logs or {}).get(self.monitor, math.inf))
         if value < self.best:
             save_model(self.model, self.directory / BEST)
             self.best = value

@@ -1,4 +1,4 @@
-"""Ends of training: with a clear sentence when it has gone astray, or because a signal asks."""
+"""Ends of training: when it has gone astray or gets no further, or because a signal asks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from tfp_realnvp.training.callbacks.checkpoint import Checkpoint, NotFiniteError
+from tfp_realnvp.training.callbacks.epochs import EpochLog
 from tfp_realnvp.training.interruption import Interrupted, Interruption
 
 
@@ -47,6 +48,35 @@ class StopOnNaN(keras.callbacks.Callback):
                 f"{what} became {float(loss)} at step {int(self.model.step.numpy())}: lower the "
                 f"learning rate or clip the gradients (global_clipnorm){before}."
             )
+
+
+class StopWithoutProgress(keras.callbacks.Callback):
+    """Ends training at an epoch's end when validation has not been better for some epochs.
+
+    It goes after the log, from which a resumed run knows how long that has been.
+
+    Args:
+        log: the log of epochs.
+        patience: how many epochs may pass; 0 for any number.
+    """
+
+    def __init__(self, log: EpochLog, *, patience: int):
+        super().__init__()
+        self.log, self.patience = log, patience
+
+    @property
+    def is_over(self) -> bool:
+        """Whether they have passed."""
+        validated = [row for row in self.log.rows if "val_loss" in row]
+        if not (self.patience and validated):
+            return False
+        best = min(validated, key=lambda row: row["val_loss"])
+        return self.log.rows[-1]["epoch"] - best["epoch"] >= self.patience
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Ends training if they have."""
+        if self.is_over:
+            self.model.stop_training = True
 
 
 class StopWhenAsked(keras.callbacks.Callback):

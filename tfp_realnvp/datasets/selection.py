@@ -1,0 +1,87 @@
+"""Some classes of a data set, in another size of its images."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from tfp_realnvp.datasets.base import Arrays, DatasetError, DatasetInfo, Source
+from tfp_realnvp.datasets.image_decode import Decoding, crop_and_resize
+
+
+class Selection(Source):
+    """What a source has of some classes, numbered anew, its images brought to a size.
+
+    Args:
+        source: an open source, which stays open as long as this one is used.
+        classes: labels to keep, in the order in which they are numbered from 0; None for all.
+        image_size: `(H, W)`: the largest centred crop of these proportions, resized; None to keep
+            images as they are.
+
+    Raises:
+        DatasetError: the source has no such classes, or no images.
+    """
+
+    def __init__(self, source: Source, *, classes: Any = None, image_size: Any = None) -> None:
+        super().__init__(source.name, source.data_dir)
+        self._source = source
+        self._known = source.info()
+        self._classes = None if classes is None else self._checked(classes)
+        self._size = Decoding(image_size=image_size).image_size
+        if self._size is not None and self._known.kind != "image":
+            raise DatasetError(f"image_size is for images; {self.name} has vectors.")
+
+    def arrays(self, split: str) -> Arrays:
+        """See `Source.arrays`."""
+        x, labels = self._source.arrays(split)
+        if self._classes is not None:
+            assert labels is not None
+            number = np.full(labels.max(initial=max(self._classes)) + 1, -1)
+            number[self._classes] = np.arange(len(self._classes))
+            kept = number[labels] >= 0
+            x, labels = x[kept], number[labels[kept]]
+            if not len(x):
+                raise DatasetError(
+                    f"The split {split!r} of {self.name} has no examples of classes "
+                    f"{self._classes}."
+                )
+        return (x if self._size is None else _resized(x, self._size)), labels
+
+    def info(self) -> DatasetInfo:
+        """See `Source.info`."""
+        changes: dict[str, Any] = {}
+        if self._classes is not None:
+            changes["num_classes"] = len(self._classes)
+        if self._size is not None:
+            changes["event_shape"] = (*self._size, self._known.event_shape[-1])
+        return dataclasses.replace(self._known, **changes)
+
+    def splits(self) -> tuple[str, ...]:
+        """See `Source.splits`."""
+        return self._source.splits()
+
+    def _checked(self, classes: Any) -> list[int]:
+        count = self._known.num_classes
+        if count is None:
+            raise DatasetError(f"{self.name} has no labels to choose classes by.")
+        known = isinstance(classes, Sequence | np.ndarray) and not isinstance(classes, str)
+        if not known or not len(classes) or any(c not in range(count) for c in classes):
+            raise DatasetError(
+                f"classes must be labels of {self.name}, some of 0..{count - 1}; got {classes!r}."
+            )
+        numbers = [int(c) for c in classes]
+        if len(set(numbers)) < len(numbers):
+            raise DatasetError(f"classes must be different labels; got {classes!r}.")
+        return numbers
+
+
+def _resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    from PIL import Image
+
+    grey = images.shape[-1] == 1
+    pictures = [Image.fromarray(image[..., 0] if grey else image) for image in images]
+    resized = np.stack([np.asarray(crop_and_resize(picture, size)) for picture in pictures])
+    return resized[..., None] if grey else resized

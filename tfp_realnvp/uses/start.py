@@ -1,0 +1,49 @@
+"""Starting a flow from the weights of another."""
+
+from __future__ import annotations
+
+from tfp_realnvp.flow import Flow
+
+
+def start_from(dist: Flow, other: Flow) -> None:
+    """Gives a flow the weights of another one that is made of the same bijectors.
+
+    The biases of classes, which are 0 in a new flow, stay as they are where the other has none: a
+    flow that is conditional on classes begins as one that is not, and learns the difference.
+
+    Args:
+        dist: the flow whose weights are set.
+        other: where they come from.
+
+    Raises:
+        ValueError: the flows are made of other layers, or of other sizes; nothing has changed.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> flow = nvp.flows.build("realnvp", (2,), seed=1)
+        >>> by_class = nvp.flows.build("realnvp", (2,), seed=2, num_classes=3)
+        >>> nvp.start_from(by_class, flow)
+        >>> gain = by_class.log_prob([[0.5, 0.5]], bijector_kwargs={"labels": [1]})
+        >>> bool((gain == flow.log_prob([[0.5, 0.5]])).numpy())
+        True
+    """
+    ours, theirs = _weights(dist), _weights(other)
+    own = {name for name in ours.keys() - theirs.keys() if name.endswith("class_bias")}
+    differences = sorted((ours.keys() ^ theirs.keys()) - own)
+    differences += [n for n in ours.keys() & theirs.keys() if ours[n].shape != theirs[n].shape]
+    if differences:
+        raise ValueError(
+            f"{dist.name} cannot start from {other.name}: they differ in {differences[0]}"
+            + (f" and {len(differences) - 1} more weights." if differences[1:] else ".")
+        )
+    for name in ours.keys() - own:
+        ours[name].assign(theirs[name].value)
+
+
+def _weights(dist: Flow) -> dict:
+    """Returns the weights by the place of their layer and their name in it."""
+    return {
+        f"layer {i}: {weight.name}": weight
+        for i, layer in enumerate(dist.keras_layers)
+        for weight in layer.weights
+    }
