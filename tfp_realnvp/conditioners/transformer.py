@@ -103,11 +103,10 @@ class TransformerBlocks:
             values, whose shapes and dtype, that of the products, do not change.
         """
         tokens = tf.range(cache[0][0].shape[2])
-        is_new = tf.equal(tokens, index)[:, None]
         updated = []
         for block, (keys, values) in zip(self.blocks, cache, strict=True):
             queries, key, value = self._projections(block, x, keys.dtype)
-            keys, values = tf.where(is_new, key, keys), tf.where(is_new, value, values)
+            keys, values = _with(keys, key, index), _with(values, value, index)
             gathered = gather(queries, keys, values, wide=self.wide, mask=tokens <= index)
             x = self._rest(block, x, gathered)
             updated.append((keys, values))
@@ -124,6 +123,20 @@ class TransformerBlocks:
         hidden = tf.cast(dense(hidden, block["widen"]), self.wide)
         hidden = tf.cast(gelu(hidden, approximate=self.approximate), compute)
         return x + tf.cast(dense(hidden, block["narrow"]), self.wide)
+
+
+def _with(kept: tf.Tensor, new: tf.Tensor, index: Any) -> tf.Tensor:
+    """Returns what is kept of all tokens, with what is new of the token of that number.
+
+    TensorFlow writes over what nothing else needs; to choose between old and new everywhere would
+    take longer than a step's products.
+    """
+    heads, tokens, size = kept.shape[1:]
+    flat = tf.reshape(kept, [-1, tokens, size])
+    rows = tf.range(tf.shape(flat)[0])
+    places = tf.stack([rows, tf.fill(tf.shape(rows), index)], 1)
+    flat = tf.tensor_scatter_nd_update(flat, places, tf.reshape(new, [-1, size]))
+    return tf.reshape(flat, [-1, heads, tokens, size])
 
 
 def dense_weights(
