@@ -2,6 +2,7 @@
 
 from tfp_realnvp.bijectors.act_norm import ActNorm
 from tfp_realnvp.bijectors.autoregressive import Autoregressive
+from tfp_realnvp.bijectors.autoregressive_pixels import AutoregressivePixels
 from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.bijectors.batch_norm import BatchNorm
 from tfp_realnvp.bijectors.composition import Composition
@@ -37,7 +38,13 @@ from tfp_realnvp.bijectors.token_partitions import (
     RowHalves,
     ShuffledChannelHalves,
 )
-from tfp_realnvp.bijectors.transformers import Affine, SigmoidAffine, TanhAffine, Transformer
+from tfp_realnvp.bijectors.transformers import (
+    Affine,
+    SigmoidAffine,
+    SoftplusAffine,
+    TanhAffine,
+    Transformer,
+)
 from tfp_realnvp.bijectors.variational_dequantization import VariationalDequantization
 from tfp_realnvp.core.context import Context, Scope
 
@@ -46,6 +53,7 @@ __all__ = [
     "Affine",
     "Alternating",
     "Autoregressive",
+    "AutoregressivePixels",
     "BatchNorm",
     "ChannelHalves",
     "Channels",
@@ -76,6 +84,7 @@ __all__ = [
     "Scope",
     "ShuffledChannelHalves",
     "SigmoidAffine",
+    "SoftplusAffine",
     "Squeeze",
     "Squeezed",
     "Standardize",
