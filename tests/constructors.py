@@ -19,6 +19,7 @@ from tfp_realnvp.bijectors import (
     Affine,
     Alternating,
     Autoregressive,
+    AutoregressivePixels,
     BatchNorm,
     ChannelHalves,
     Channels,
@@ -43,13 +44,23 @@ from tfp_realnvp.bijectors import (
     RowHalves,
     ShuffledChannelHalves,
     SigmoidAffine,
+    SoftplusAffine,
     Squeeze,
     Squeezed,
     Standardize,
     TanhAffine,
     Unsqueeze,
 )
-from tfp_realnvp.conditioners import MADE, MLP, GatedConv, GlowConv, ResNet, Velocity, ViT
+from tfp_realnvp.conditioners import (
+    MADE,
+    MLP,
+    CausalTransformer,
+    GatedConv,
+    GlowConv,
+    ResNet,
+    Velocity,
+    ViT,
+)
 from tfp_realnvp.core.context import Scope
 
 
@@ -148,6 +159,10 @@ def made() -> MADE:
     return MADE(widths=(8, 8))
 
 
+def causal(depth: int = 1, **options) -> CausalTransformer:
+    return CausalTransformer(width=4, depth=depth, heads=2, **options)
+
+
 def spline() -> RationalQuadraticSpline:
     return RationalQuadraticSpline(bins=4, bound=2.0)
 
@@ -178,6 +193,8 @@ MIXTURE_MULTISCALE = {
     "heads": 1,
 }
 JET = {"couplings": 2, "depth": 1, "width": 4, "heads": 2, "patch": 2, "spatial": 2}
+
+TARFLOW = {"patch": 2, "width": 4, "blocks": 2, "layers": 1, "dequantization": "uniform"}
 
 BIJECTORS: dict[str, Case] = {
     "coupling_checkerboard": Case(lambda: Coupling(Checkerboard(), conv()), IMAGE),
@@ -312,6 +329,7 @@ BIJECTORS: dict[str, Case] = {
         flow("mixture_multiscale", (4, 4, 1), levels=4, **MIXTURE_MULTISCALE), (4, 4, 1), high=4.0
     ),
     "jet": Case(flow("jet", (4, 4, 1), levels=4, **JET), (4, 4, 1), high=4.0),
+    "tarflow": Case(flow("tarflow", (4, 4, 1), levels=4, **TARFLOW), (4, 4, 1), high=4.0),
     "lecture_realnvp": Case(
         flow("lecture_realnvp", (2, 2, 1), levels=4, width=2, blocks=1, scales=1),
         (2, 2, 1),
@@ -333,11 +351,25 @@ BIJECTORS: dict[str, Case] = {
     "autoregressive_conditional": Case(lambda: Autoregressive(made()), (2,), num_classes=3),
     "autoregressive_inverted": Case(lambda: Invert(Autoregressive(made())), VECTOR),
     "autoregressive_spline": Case(lambda: Autoregressive(made(), transformer=spline()), (3,)),
+    "autoregressive_pixels": Case(lambda: AutoregressivePixels(causal()), (2, 3, 2)),
+    "autoregressive_pixels_conditional": Case(
+        lambda: AutoregressivePixels(causal(2), order="reverse"), (2, 2, 1), num_classes=3
+    ),
+    "autoregressive_pixels_unbounded": Case(
+        lambda: AutoregressivePixels(causal(last_norm=False), transformer=Affine()), (1, 3, 2)
+    ),
+    "autoregressive_pixels_mixture": Case(
+        lambda: AutoregressivePixels(causal(), transformer=MixtureLogistic(components=2)),
+        (2, 1, 2),
+    ),
     "neural_ode": Case(ode, (3,), tolerance=ODE),
     "neural_ode_conditional": Case(ode, (2,), num_classes=3, tolerance=ODE),
     "coupling_spline": Case(lambda: Coupling(Halves(), mlp(), transformer=spline()), VECTOR),
     "coupling_spline_checkerboard": Case(
         lambda: Coupling(Checkerboard(), conv(), transformer=spline()), (2, 4, 1)
+    ),
+    "coupling_softplus": Case(
+        lambda: Coupling(Halves(), mlp(), transformer=SoftplusAffine(bound=1.5)), VECTOR
     ),
     "coupling_mixture": Case(
         lambda: Coupling(Halves(), mlp(), transformer=MixtureLogistic(components=3)), VECTOR

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from constructors import JET, MIXTURE_MULTISCALE, perturb_weights
+from constructors import JET, MIXTURE_MULTISCALE, TARFLOW, perturb_weights
 
 import tfp_realnvp as nvp
 
@@ -16,6 +16,7 @@ SMALL = {
     "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
     "mixture_multiscale": MIXTURE_MULTISCALE,
     "jet": JET,
+    "tarflow": TARFLOW,
     "lecture_realnvp": {"width": 2, "blocks": 1},
     "glow": {"width": 4, "steps": 1},
     "realnvp": {"couplings": 2, "widths": (8,), "width": 2, "blocks": 1},
@@ -87,7 +88,7 @@ def test_any_image_shape_and_number_of_levels(name, shape, levels):
     assert sum(dist.latent_sizes) == np.prod(shape)
 
 
-@pytest.mark.parametrize("name", ["flowpp", "mixture_multiscale", "nsf"])
+@pytest.mark.parametrize("name", ["flowpp", "mixture_multiscale", "nsf", "tarflow"])
 def test_pixels_come_back_through_mixtures_and_splines(name):
     dist = small(name)
     perturb_weights(dist.bijector)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from constructors import JET, MIXTURE_MULTISCALE, perturb_weights
+from constructors import JET, MIXTURE_MULTISCALE, TARFLOW, perturb_weights
 from tolerances import FLOAT64
 
 import tfp_realnvp as nvp
@@ -58,6 +58,7 @@ SMALL = {
     "maf": {"layers": 2, "widths": (4,)},
     "nsf": {"couplings": 2, "hidden": (4,), "widths": (2, 2, 2)},
     "planar": {"layers": 2},
+    "tarflow": TARFLOW,
     "realnvp": {"couplings": 2, "widths": (4,), "width": 2, "blocks": 1},
     "uva_multiscale": {"widths": (2, 2, 2), "blocks": 1},
     "uva_simple": {"width": 2, "couplings": 2, "blocks": 1},

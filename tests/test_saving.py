@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from constructors import BIJECTORS, JET, MIXTURE_MULTISCALE, perturb_weights
+from constructors import BIJECTORS, JET, MIXTURE_MULTISCALE, TARFLOW, perturb_weights
 
 import tfp_realnvp as nvp
 
@@ -21,6 +21,7 @@ FLOWS = {
     "flowpp": ((4, 4, 1), {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2}),
     "mixture_multiscale": ((4, 4, 1), MIXTURE_MULTISCALE),
     "jet": ((4, 4, 1), JET),
+    "tarflow": ((4, 4, 1), TARFLOW),
     "glow": ((4, 4, 1), {"width": 4, "steps": 1}),
     "realnvp": ((3,), {"couplings": 2, "widths": (8,)}),
     "planar": ((3,), {"layers": 2}),

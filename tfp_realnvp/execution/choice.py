@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfp_realnvp.conditioners import GatedConv
+from tfp_realnvp.conditioners import CausalTransformer, GatedConv
 from tfp_realnvp.conditioners.keras_layers import normalizes_batches
 from tfp_realnvp.core import arguments
 from tfp_realnvp.execution import device
@@ -15,6 +15,9 @@ from tfp_realnvp.kernels import Kernels
 # Images of 28x28 pixels in a part: the activations of a conditioner for them fill a few MB, which
 # a core's cache holds.
 ROWS, PIXELS = 16, 28 * 28
+# At least, of flows that sample in steps: the operations of a step are small, and few rows cost
+# almost as much as many.
+IN_STEPS = 128
 # Vectors at once, and images on a GPU: enough to keep it busy, and little memory.
 VECTORS, ON_GPU = 4096, 512
 # Parts of a SavedModel's batches: whoever runs it may have more cores than the machine here.
@@ -35,6 +38,8 @@ def plan_for_values(
         exact: whether conditioners compute in the dtype of their variables; see `Context.exact`.
     """
     part, parts = _part(dist), device.cores()
+    if any(isinstance(layer, CausalTransformer) for layer in dist.keras_layers):
+        part = max(part, IN_STEPS)
     if len(dist.event_shape) < 3:  # too small to be worth parts
         part, parts = VECTORS, 1
     elif device.has_gpu():

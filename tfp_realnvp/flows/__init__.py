@@ -11,6 +11,7 @@ from tfp_realnvp.flows import (
     nsf,
     planar,
     realnvp,
+    tarflow,
     uva,
 )
 from tfp_realnvp.flows.registry import build, names, options, register
@@ -30,5 +31,6 @@ __all__ = [
     "planar",
     "realnvp",
     "register",
+    "tarflow",
     "uva",
 ]
