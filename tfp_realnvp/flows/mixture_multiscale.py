@@ -10,11 +10,10 @@ from tfp_realnvp.bijectors import (
     Logit,
     MixtureLogistic,
     Squeeze,
-    Squeezed,
-    VariationalDequantization,
 )
 from tfp_realnvp.conditioners import GatedConv
 from tfp_realnvp.flows.coupling_run import coupling_run
+from tfp_realnvp.flows.mixture_noise import mixture_noise
 from tfp_realnvp.flows.registry import register, require_sides
 from tfp_realnvp.flows.uva import ALPHA
 
@@ -59,13 +58,8 @@ def mixture_multiscale(
     def mixed():
         return [ActNorm(), InvertibleConv(), *coupling_run(ChannelHalves, 1, coarse, mixture)]
 
-    noise = coupling_run(
-        ChannelHalves, 4, lambda: network(widths[0]), lambda: MixtureLogistic(components=4)
-    )
     return [
-        VariationalDequantization(
-            [Squeezed(noise, order="alternative")], levels=levels, alpha=ALPHA
-        ),
+        mixture_noise(levels, width=widths[0], blocks=blocks),
         Logit(high=levels, alpha=ALPHA),
         Squeeze(order="alternative"),
         ActNorm(),

@@ -7,19 +7,14 @@ import math
 from tfp_realnvp.bijectors import (
     ActNorm,
     AutoregressivePixels,
-    ChannelHalves,
     Dequantization,
-    FlowBijector,
     Logit,
-    MixtureLogistic,
     Squeeze,
-    Squeezed,
-    VariationalDequantization,
 )
 from tfp_realnvp.bijectors.autoregressive_pixels import ORDERS
-from tfp_realnvp.conditioners import CausalTransformer, GatedConv
+from tfp_realnvp.conditioners import CausalTransformer
 from tfp_realnvp.core import arguments
-from tfp_realnvp.flows.coupling_run import coupling_run
+from tfp_realnvp.flows.mixture_noise import mixture_noise
 from tfp_realnvp.flows.registry import register, require_sides
 from tfp_realnvp.flows.uva import ALPHA
 
@@ -58,7 +53,7 @@ def tarflow(
     arguments.whole("tarflow", "patch", patch, least=2)
     require_sides("tarflow", event_shape, divisor=math.lcm(2, patch) if is_variational else patch)
     return [
-        variational_dequantization(levels) if is_variational else Dequantization(levels=levels),
+        mixture_noise(levels) if is_variational else Dequantization(levels=levels),
         Logit(high=levels, alpha=ALPHA if is_variational else UNIFORM_ALPHA),
         Squeeze(side=patch),
         ActNorm(),
@@ -69,16 +64,3 @@ def tarflow(
             for i in range(blocks)
         ),
     ]
-
-
-def variational_dequantization(levels: int) -> FlowBijector:
-    """Four narrow mixture couplings at half resolution that see the image."""
-    noise = coupling_run(
-        ChannelHalves,
-        4,
-        lambda: GatedConv(width=32, blocks=2, positions=True, last=1),
-        lambda: MixtureLogistic(components=4),
-    )
-    return VariationalDequantization(
-        [Squeezed(noise, order="alternative")], levels=levels, alpha=ALPHA
-    )
