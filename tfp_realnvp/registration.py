@@ -34,6 +34,7 @@ CLASSES = {
         "CheckerboardHalves",
         "ColumnHalves",
         "Composition",
+        "Conditional",
         "Coupling",
         "Dequantization",
         "FactorOut",

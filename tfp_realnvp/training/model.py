@@ -16,9 +16,9 @@ from tfp_realnvp.core.data_checks import (
     asserted_pixels,
     asserted_vectors,
     asserted_weights,
-    labels_of_rows,
 )
 from tfp_realnvp.core.replicas import rows_before, sum_over_replicas
+from tfp_realnvp.core.row_checks import labels_of_rows
 from tfp_realnvp.execution import device
 from tfp_realnvp.execution.choice import plan_for_training, plan_for_values
 from tfp_realnvp.execution.plan import Plan
