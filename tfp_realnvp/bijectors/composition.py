@@ -111,7 +111,7 @@ class Composition(Container):
             condition = bijector._condition_beyond(condition)
         return condition
 
-    def _with_contexts(self, context: Context) -> list[tuple[FlowBijector, Context]]:
+    def with_contexts(self, context: Context) -> list[tuple[FlowBijector, Context]]:
         """Returns each member with the context at its data side, from data to latent."""
         found = []
         for member in self.bijectors:
@@ -123,7 +123,7 @@ class Composition(Container):
 
     def _walk(self, value, context, *, forward):
         total = None
-        members = self._with_contexts(context)
+        members = self.with_contexts(context)
         for member, own in reversed(members) if forward else members:
             value, log_det = yield Step(member, value, own, forward)
             total = log_det if total is None else total + log_det
@@ -133,7 +133,7 @@ class Composition(Container):
         if not self._scope.recompute:
             return super()._inverse_and_log_det(y, context)
         total = tf.zeros(tf.shape(y)[:1], y.dtype)
-        members = self._with_contexts(context)
+        members = self.with_contexts(context)
         for recomputable, group in itertools.groupby(members, lambda own: is_recomputable(own[0])):
             if recomputable:
                 y, log_det = inverse_recomputing(list(group), y)
