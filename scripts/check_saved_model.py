@@ -35,6 +35,9 @@ def main() -> int:
     given = {}
     if "labels" in spec:
         given["labels"] = tf.zeros([num], tf.int32)
+    if "condition" in spec:
+        sides = [side or 1 for side in spec["condition"].shape[1:]]
+        given["condition"] = tf.zeros([num, *sides], spec["condition"].dtype)
     sample = signatures["sample"](
         num_samples=count, temperature=tf.constant(1.0), seed=seed, **given
     )

@@ -27,6 +27,7 @@ from tfp_realnvp.bijectors import (
     CheckerboardHalves,
     ColumnHalves,
     Composition,
+    Conditional,
     Coupling,
     FactorOut,
     Flatten,
@@ -73,6 +74,7 @@ class Case:
         shape: event shape at the data side.
         low, high: interval of the data; None for all reals.
         num_classes: of a class-conditional bijector.
+        condition_shape: of the condition, `(K,)` or `(H, W, K)`.
         tolerance: of log-det and round trip, looser where a solver approximates.
         no_gradient: endings of the paths of trainable variables that rightly get no gradient.
     """
@@ -81,13 +83,21 @@ class Case:
     shape: tuple[int, ...]
     high: float | None = None
     num_classes: int | None = None
+    condition_shape: tuple[int, ...] | None = None
     tolerance: float = FLOAT64
     no_gradient: tuple[str, ...] = ()
 
     def build(self, dtype: str = "float64", *, perturb: bool = True) -> FlowBijector:
         """Makes and builds the bijector; all weights are then moved off their initial values."""
         bijector = self.make()
-        bijector.build(self.shape, Scope(dtype=dtype, num_classes=self.num_classes))
+        shape = self.condition_shape or ()
+        scope = Scope(
+            dtype=dtype,
+            num_classes=self.num_classes,
+            condition_shape=self.condition_shape,
+            condition_channels=shape[-1] if len(shape) == 3 else 0,
+        )
+        bijector.build(self.shape, scope)
         if bijector.needs_data:
             bijector.initialize(self.start_data(dtype), **self.kwargs(64))
         if perturb:
@@ -110,9 +120,13 @@ class Case:
 
     def kwargs(self, count: int = 3) -> dict:
         """The context that the bijector needs."""
-        if self.num_classes is None:
-            return {}
-        return {"labels": tf.constant(np.arange(count) % self.num_classes, tf.int32)}
+        found = {}
+        if self.num_classes is not None:
+            found["labels"] = tf.constant(np.arange(count) % self.num_classes, tf.int32)
+        if self.condition_shape is not None:
+            rng = np.random.default_rng(3)
+            found["condition"] = tf.constant(rng.normal(size=(count, *self.condition_shape)))
+        return found
 
 
 def perturb_weights(module, scale: float = 0.1, seed: int = 7) -> None:
@@ -377,6 +391,62 @@ BIJECTORS: dict[str, Case] = {
     "coupling_mixture_checkerboard": Case(
         lambda: Coupling(Checkerboard(), conv(), transformer=MixtureLogistic(components=2)),
         (2, 2, 1),
+    ),
+    # Conditions that are vectors: every network sees them.
+    "coupling_vector_condition": Case(
+        lambda: Coupling(Checkerboard(), conv()), (2, 4, 1), num_classes=3, condition_shape=(2,)
+    ),
+    "coupling_mlp_condition": Case(
+        lambda: Coupling(Halves(), mlp()), VECTOR, num_classes=3, condition_shape=(2,)
+    ),
+    "coupling_glow_condition": Case(
+        lambda: Coupling(ChannelHalves(), GlowConv(width=4)), IMAGE, condition_shape=(2,)
+    ),
+    "coupling_resnet_condition": Case(
+        lambda: Coupling(ChannelHalves(), resnet(normalization="none")), IMAGE, condition_shape=(2,)
+    ),
+    "planar_condition": Case(Planar, VECTOR, num_classes=3, condition_shape=(2,)),
+    "autoregressive_condition": Case(lambda: Autoregressive(made()), (3,), condition_shape=(2,)),
+    "autoregressive_inverted_condition": Case(
+        lambda: Invert(Autoregressive(made())), (3,), num_classes=2, condition_shape=(1,)
+    ),
+    "neural_ode_condition": Case(ode, (3,), condition_shape=(2,), tolerance=ODE),
+    "conditional": Case(
+        lambda: Conditional([Standardize(), Coupling(Halves(), mlp())]),
+        VECTOR,
+        condition_shape=(2,),
+    ),
+    # Conditions of each pixel: they follow the event through all that changes its sides.
+    "coupling_pixels_condition": Case(
+        lambda: Coupling(Checkerboard(), conv()),
+        (2, 4, 1),
+        num_classes=3,
+        condition_shape=(2, 4, 2),
+    ),
+    "squeezed_condition": Case(
+        lambda: Squeezed([Coupling(ChannelHalves(), conv())], order="alternative"),
+        (4, 2, 1),
+        condition_shape=(4, 2, 3),
+    ),
+    "composition_condition": Case(
+        lambda: Conditional(
+            [
+                Coupling(Checkerboard(), conv()),
+                Composition([Squeeze(order="channel_major"), Coupling(Channels(), conv())]),
+                Invert(Composition([Unsqueeze(), Coupling(Checkerboard(), conv()), Squeeze()])),
+                FactorOut([Unsqueeze(), Coupling(Checkerboard(), conv()), Flatten()]),
+                Permutation(),
+                Coupling(Halves(), mlp()),
+            ]
+        ),
+        (4, 2, 2),
+        num_classes=2,
+        condition_shape=(4, 2, 1),
+    ),
+    "unsqueeze_condition": Case(
+        lambda: Composition([Unsqueeze(), Coupling(Checkerboard(), conv())]),
+        (1, 2, 4),
+        condition_shape=(1, 2, 3),
     ),
     "realnvp": Case(flow("realnvp", (3,), couplings=3, widths=(8,)), (3,)),
     "maf": Case(flow("maf", (3,), layers=2, widths=(8,)), (3,)),

@@ -140,7 +140,7 @@ def test_summary_and_sizes():
 
 def test_labels_and_surjections():
     labelled = flow(num_classes=3)
-    assert labelled.bijector.bijectors[0].sees_labels
+    assert labelled.bijector.bijectors[0].is_conditional
     assert not Beside(Planar(), Planar()).is_surjective
 
 

@@ -75,7 +75,7 @@ def load(member: AutoregressivePixels, prefix: str) -> None:
     positions = GOLDEN[f"{prefix}pos_embed"]
     ordered = positions if member.order == "raster" else positions[::-1]
     network.positions.assign(ordered[:-1])  # nothing follows the last
-    network.class_bias.assign(GOLDEN[f"{prefix}class_embed"][:, 0])
+    network.of_given.assign(GOLDEN[f"{prefix}class_embed"][:, 0])
     for i, block in enumerate(network.blocks.blocks):
         place = f"attn_blocks.{i}"
         assign(block["norm"], f"{place}.attention.norm")

@@ -44,7 +44,7 @@ _PUBLIC = {
     "encode": "uses.latents",
     "export": "serving.saved_model",
     "fit_posterior": "uses.inference",
-    "given": "uses.classes",
+    "given": "uses.given",
     "hmc": "uses.inference",
     "importance_curve": "uses.likelihood",
     "interpolate": "uses.latents",
@@ -93,13 +93,14 @@ if TYPE_CHECKING:
     from tfp_realnvp.uses import baselines
     from tfp_realnvp.uses.anomaly import anomaly_scores, auroc
     from tfp_realnvp.uses.attributes import attribute_direction, move
-    from tfp_realnvp.uses.classes import class_log_probs, class_posterior, given
+    from tfp_realnvp.uses.classes import class_log_probs, class_posterior
     from tfp_realnvp.uses.dequantization_noise import (
         dequantization_density,
         dequantization_noise,
         noise_histogram,
     )
     from tfp_realnvp.uses.diagnosis import diagnose
+    from tfp_realnvp.uses.given import given
     from tfp_realnvp.uses.inference import fit_posterior, hmc
     from tfp_realnvp.uses.latents import (
         decode,

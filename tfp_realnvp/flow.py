@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -13,12 +14,13 @@ import tensorflow_probability as tfp
 
 from tfp_realnvp.bijectors.base import trained_by_keras
 from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.conditional import Conditional
 from tfp_realnvp.bijectors.dequantization import Dequantization
 from tfp_realnvp.bijectors.factor_out import end_flat
 from tfp_realnvp.bijectors.recomputation import check_recomputation
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, Scope, stateless_seed
-from tfp_realnvp.core.data_checks import check_data, check_labels, check_pixels, labels_of_rows
+from tfp_realnvp.core.data_checks import check_data, check_pixels, given_to_examples
 from tfp_realnvp.core.keras_caller import check_caller_holds
 from tfp_realnvp.core.standard_normal import standard_normal
 
@@ -41,7 +43,8 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
     Keyword arguments of `log_prob` and `sample`: `bijector_kwargs={"seed": (1, 2), "labels": y}`
     and the other attributes of `nvp.Context`; `sample` and `experimental_sample_and_log_prob` also
     take `temperature`, the standard deviation of the base. Labels are integers: one for each row
-    (`[N]`, or `[N, 1]` as Keras' data sets have them), or one for all.
+    (`[N]`, or `[N, 1]` as Keras' data sets have them), or one for all. A condition c, of a flow
+    that models `p(y | c)`, is likewise one for each row, `[N, *condition_shape]`, or one for all.
 
     Args:
         bijectors: members from data to latent. An image at the latent end is flattened.
@@ -51,6 +54,12 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         conditioner_dtype: Keras dtype policy of the conditioners, such as `"mixed_bfloat16"`;
             None for `dtype`.
         num_classes: number of classes of a class-conditional flow, or None.
+        condition_shape: shape of what the flow is conditional on, with classes or without: `(K,)`
+            for vectors, which every conditioner sees; of images also `(H, W, K)` for features of
+            each pixel, which every coupling sees at its own resolution; or None.
+        encoder: a Keras model that makes the condition of what is given as `condition`: of raw
+            observations, such as images or series. Its weights are the flow's, and are trained
+            along. It says the `condition_shape` by itself.
         recompute: whether the gradient of `log_prob` runs the members again, one by one, instead of
             keeping their activations: less memory, and one more run of every conditioner in a
             training step.
@@ -82,6 +91,8 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         dtype: str = "float32",
         conditioner_dtype: str | None = None,
         num_classes: int | None = None,
+        condition_shape: Sequence[int] | None = None,
+        encoder: keras.Model | None = None,
         recompute: bool = False,
         name: str = "flow",
     ):
@@ -89,22 +100,30 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         shape = arguments.event_shape(event_shape)
         if not bijectors:
             raise ValueError("A flow needs at least one bijector.")
-        bijector = Composition(end_flat(bijectors, ndims=len(shape)), ndims=len(shape), name=name)
         if num_classes is not None:
             arguments.whole("Flow", "num_classes", num_classes)
+        condition = arguments.condition_shape(condition_shape, shape, encoder=encoder)
+        kind: Any = Composition
+        if condition is not None:
+            kind = functools.partial(Conditional, encoder=encoder)
+        bijector = kind(end_flat(bijectors, ndims=len(shape)), ndims=len(shape), name=name)
         scope = Scope(
             path="flow",
             seed=arguments.whole("Flow", "seed", seed, least=None),
             dtype=arguments.flow_dtype(dtype),
             conditioner_dtype=arguments.dtype_policy(conditioner_dtype),
             num_classes=num_classes,
+            condition_shape=condition,
+            condition_channels=condition[-1] if condition and len(condition) == 3 else 0,
             recompute=recompute,
         )
         latent_shape = bijector.build(shape, scope)
-        if num_classes is not None and not bijector.sees_labels:
+        if scope.is_conditional and not bijector.is_conditional:
+            what = f"{num_classes} classes" if condition is None else "a condition"
+            sees = "labels" if condition is None else "one"
             raise ValueError(
-                f"{name} is to be conditional on {num_classes} classes, but none of its bijectors "
-                "sees labels: it needs a conditioner."
+                f"{name} is to be conditional on {what}, but none of its bijectors sees {sees}: it "
+                "needs a conditioner."
             )
         if recompute:
             check_recomputation(bijector, name=name)
@@ -113,6 +132,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         self._seed = seed
         self._conditioner_dtype = conditioner_dtype
         self._num_classes = num_classes
+        self._seen_shape = self._no_dependency(condition)
         self._recompute = recompute
         self._flow_event_shape = self._no_dependency(shape)
         #: Graphs traced of this flow, by name; see `tfp_realnvp.execution.graphs`.
@@ -151,11 +171,36 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         return self._num_classes
 
     @property
+    def condition_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of one row's condition, of an observation where there is an encoder; or None."""
+        return self.bijector.condition_shape
+
+    @property
+    def encoder(self) -> keras.Model | None:
+        """What makes the condition of observations, or None."""
+        return getattr(self.bijector, "encoder", None)
+
+    def with_encoder(self, encoder: keras.Model) -> Flow:
+        """Returns a flow of the same bijectors and variables that is given raw observations.
+
+        Args:
+            encoder: makes the condition of observations; see the constructor.
+
+        Raises:
+            TypeError: no Keras model.
+            ValueError: this flow has no condition, or the model makes one of another shape.
+        """
+        made = type(self)(self.bijector.bijectors, **self._settings(), encoder=encoder)
+        made.bijector.use_units_of(self.bijector)
+        return made
+
+    @property
     def continuous(self) -> Composition:
         """The flow without its quantizer: a true bijector of real-valued data."""
         if self.quantizer is None:
             return self.bijector
-        return Composition(list(self.bijector.bijectors)[1:], name="continuous").share(
+        kind = type(self.bijector)
+        return kind(list(self.bijector.bijectors)[1:], name="continuous").share(
             self.bijector, self._flow_event_shape
         )
 
@@ -169,12 +214,13 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         """Sizes of the parts of a latent vector scale by scale, finest first."""
         return self.bijector.latent_sizes
 
-    def initialize(self, data: Any, labels: Any = None) -> None:
+    def initialize(self, data: Any, labels: Any = None, condition: Any = None) -> None:
         """Sets what depends on data: standardization, ActNorm.
 
         Args:
             data: a batch `[N, *event]`; what is set already stays as it is.
             labels: `[N]` for class-conditional flows.
+            condition: `[N, *condition_shape]` for flows with one.
 
         Raises:
             ValueError: bad data.
@@ -183,15 +229,15 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         check_data(data, self._flow_event_shape, self.levels, name=self.name, dtype=self.dtype)
         if not len(data):
             raise ValueError(f"{self.name} starts from data, got a batch of none.")
-        check_labels(labels, self._num_classes, len(data), name=self.name)
-        self.bijector.initialize(data, labels)
+        given = given_to_examples(self, len(data), labels, condition)
+        self.bijector.initialize(data, **given)
 
     def encode_and_log_det(self, y: Any, context: Context) -> tuple[tf.Tensor, tf.Tensor]:
         """Maps data to latents in one walk; see `FlowBijector.inverse_and_log_det`.
 
         Raises:
             ValueError: images that are not integers in `0 .. levels - 1`, where values can be
-                looked at; labels missing or uncalled for.
+                looked at; labels or a condition missing or uncalled for.
         """
         if self.levels is not None:
             check_pixels(y, self.levels)
@@ -231,32 +277,28 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
 
     def _call_sample_n(self, sample_shape, seed, **kwargs):
         context = self._context("sample", kwargs, takes=("temperature",))
-        z, context = self._draw(sample_shape, seed, context, kwargs.get("temperature", 1.0))
+        z = self._draw(sample_shape, seed, kwargs.get("temperature", 1.0))
         return self.bijector.forward(z, context=context)
 
     def _sample_and_log_prob(self, sample_shape, seed, **kwargs):
         method = "experimental_sample_and_log_prob"
         context = self._context(method, kwargs, takes=("temperature",))
-        z, context = self._draw(sample_shape, seed, context, kwargs.get("temperature", 1.0))
+        z = self._draw(sample_shape, seed, kwargs.get("temperature", 1.0))
         y, log_det = self.bijector.forward_and_log_det(z, context)
         if self.quantizer is not None:
             return y, self.log_prob_in(y, context)
         return y, self.distribution.log_prob(z) - log_det
 
-    def _draw(self, sample_shape, seed, context: Context, temperature):
-        """Returns latents of a temperature, and the context with labels for each of them."""
+    def _draw(self, sample_shape, seed, temperature):
+        """Returns latents of a temperature."""
         check_caller_holds(self)
-        check_labels(context.labels, self._num_classes, name=self.name)
         if not tf.is_tensor(temperature):
             arguments.real("sample", "temperature", temperature, least=0)
-        _check_sample_shape(sample_shape)
+        arguments.sample_shape(sample_shape)
         # A `tfp.util.SeedStream` gives integers of hundreds of bits.
         seed = tfp.random.sanitize_seed(seed) if callable(seed) else stateless_seed(seed)
         z = self.distribution.sample(sample_shape, seed=seed)
-        if context.labels is not None:
-            labels = labels_of_rows(context.labels, tf.shape(z)[:-1], name=self.name)
-            context = context.replace(labels=tf.reshape(labels, tf.shape(z)[:-1]))
-        return z * tf.cast(temperature, z.dtype), context
+        return z * tf.cast(temperature, z.dtype)
 
     def copy(self, **overrides: Any) -> Flow:
         """Returns a flow of the same bijectors, which share their variables.
@@ -292,18 +334,32 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         values = [variable.numpy() for variable in self.bijector.variables]
         return _revived, (type(self), self.get_config(), values)
 
+    def __repr__(self):
+        given = {"num_classes": self._num_classes, "condition_shape": self.condition_shape}
+        more = "".join(f" {key}={value}" for key, value in given.items() if value is not None)
+        return super().__repr__().removesuffix(">") + more + ">"
+
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serializable by Keras."""
+        serialized = keras.saving.serialize_keras_object
+        encoder = self.encoder
         return {
-            "bijectors": [keras.saving.serialize_keras_object(b) for b in self.bijector.bijectors],
+            "bijectors": [serialized(b) for b in self.bijector.bijectors],
+            **self._settings(),
+            "encoder": None if encoder is None else serialized(encoder),
+            "frozen": [i for i, layer in enumerate(self.keras_layers) if not layer.trainable],
+        }
+
+    def _settings(self) -> dict[str, Any]:
+        return {
             "event_shape": list(self._flow_event_shape),
             "seed": self._seed,
             "dtype": self.dtype.name,
             "conditioner_dtype": self._conditioner_dtype,
             "num_classes": self._num_classes,
+            "condition_shape": None if self._seen_shape is None else list(self._seen_shape),
             "recompute": self._recompute,
             "name": self.name.rstrip("/"),
-            "frozen": [i for i, layer in enumerate(self.keras_layers) if not layer.trainable],
         }
 
     @classmethod
@@ -311,8 +367,10 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
         """Makes a flow of equal architecture, with fresh initial values."""
         config = dict(config)
         frozen = config.pop("frozen", [])
-        members = [keras.saving.deserialize_keras_object(b) for b in config.pop("bijectors")]
-        flow = cls(members, **config)
+        deserialized = keras.saving.deserialize_keras_object
+        members = [deserialized(b) for b in config.pop("bijectors")]
+        encoder = config.pop("encoder", None)
+        flow = cls(members, encoder=encoder and deserialized(encoder), **config)
         for index in frozen:
             flow.keras_layers[index].trainable = False
         return flow
@@ -326,18 +384,6 @@ def _kl_divergence(a: Flow, b: Flow, name: str | None = None) -> tf.Tensor:
         f"The Kullback-Leibler divergence of {a.name} from {b.name} has no closed form: estimate "
         "it from samples y of the first, as the mean of a.log_prob(y) - b.log_prob(y)."
     )
-
-
-def _check_sample_shape(shape: Any) -> None:
-    known = tf.get_static_value(shape) if tf.is_tensor(shape) else shape
-    try:
-        sides = np.asarray(known)
-    except NotImplementedError:  # a side is a symbolic tensor
-        return
-    if known is None:
-        return
-    if sides.size and (sides.dtype.kind not in "iu" or (sides < 0).any()):
-        raise ValueError(f"A sample shape has whole sides of at least 0, got {shape}.")
 
 
 def _revived(cls: type[Flow], config: dict[str, Any], values: list[np.ndarray]) -> Flow:

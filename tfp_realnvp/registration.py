@@ -44,6 +44,7 @@ CLASSES = {
         "CheckerboardHalves",
         "ColumnHalves",
         "Composition",
+        "Conditional",
         "Coupling",
         "Dequantization",
         "FactorOut",

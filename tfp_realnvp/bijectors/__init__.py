@@ -6,6 +6,7 @@ from tfp_realnvp.bijectors.autoregressive_pixels import AutoregressivePixels
 from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.bijectors.batch_norm import BatchNorm
 from tfp_realnvp.bijectors.composition import Composition
+from tfp_realnvp.bijectors.conditional import Conditional
 from tfp_realnvp.bijectors.container import Container, Step
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
@@ -61,6 +62,7 @@ __all__ = [
     "CheckerboardHalves",
     "ColumnHalves",
     "Composition",
+    "Conditional",
     "Container",
     "Context",
     "Coupling",

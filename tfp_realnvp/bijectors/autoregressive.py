@@ -33,7 +33,7 @@ class Autoregressive(FlowBijector):
 
     Raises:
         TypeError: a network that is not masked, or no transformer.
-        ValueError: at building, fewer than 2 coordinates, or a flow with `Context.condition`.
+        ValueError: at building, fewer than 2 coordinates, or a condition of each place.
 
     Example:
         >>> import numpy as np
@@ -57,11 +57,7 @@ class Autoregressive(FlowBijector):
         )
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        if scope.condition_channels:
-            raise ValueError(
-                f"{scope.path} cannot see the {scope.condition_channels} features of a condition: "
-                "an autoregressive flow is conditional on labels only."
-            )
+        scope.refuse_condition_of_places("an autoregressive flow")
         outputs = event_shape[0] * self.transformer.parameters_per_element
         self.conditioner.prepare(outputs=outputs, scope=scope.child("conditioner"))
         self.transformer.prepare(scope)

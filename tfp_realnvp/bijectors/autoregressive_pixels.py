@@ -37,8 +37,8 @@ class AutoregressivePixels(FlowBijector):
 
     Raises:
         TypeError: a network that is not causal, or no transformer.
-        ValueError: an unknown order; at building, fewer than 2 pixels, or a flow with
-            `Context.condition`.
+        ValueError: an unknown order; at building, fewer than 2 pixels, or a condition
+            of each place.
 
     Example:
         >>> import numpy as np
@@ -72,11 +72,7 @@ class AutoregressivePixels(FlowBijector):
         height, width, channels = event_shape
         if height * width < 2:
             raise ValueError(f"{scope.path} needs at least 2 pixels, got shape {event_shape}.")
-        if scope.condition_channels:
-            raise ValueError(
-                f"{scope.path} cannot see the {scope.condition_channels} features of a condition: "
-                "an autoregressive flow is conditional on labels only."
-            )
+        scope.refuse_condition_of_places("an autoregressive flow")
         outputs = channels * self.transformer.parameters_per_element
         self.conditioner.prepare(outputs=outputs, scope=scope.child("conditioner"))
         self.transformer.prepare(scope)

@@ -16,10 +16,10 @@ import keras
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.bridge import Bridge, Shape
+from tfp_realnvp.bijectors.rows_inside import context_of_rows, of_any_count
 from tfp_realnvp.bijectors.weights import Weights, weights_of
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, Scope, described, serializable
-from tfp_realnvp.core.data_checks import asserted_labels, check_labels, labels_of_rows
 from tfp_realnvp.core.moments import RunningMoments
 
 
@@ -196,7 +196,7 @@ class FlowBijector(Bridge):
         """Whether this bijector or a member waits for `initialize` to set it from data."""
         return any(member.needs_data for member in self.members)
 
-    def initialize(self, data: Any, labels: Any = None) -> None:
+    def initialize(self, data: Any, labels: Any = None, condition: Any = None) -> None:
         """Sets what depends on data (standardization, for one) from a batch; eager only.
 
         Where there is noise on the way, it is a fixed function of each example.
@@ -204,23 +204,32 @@ class FlowBijector(Bridge):
         Args:
             data: `[N, *event]`; what is set already stays as it is.
             labels: `[N]` for class-conditional flows.
+            condition: `[N, ...]` for flows with one.
         """
         data = tf.convert_to_tensor(data)
         self.build(tuple(data.shape[1:]))
         if self.needs_data:
-            labels = self._labels_of_rows(labels, tf.shape(data)[:1])
-            context = Context(noise="per_example", labels=labels)
+            context = Context(noise="per_example", labels=labels, condition=condition)
+            context = self.within(context, tf.shape(data)[:1])
             self._initialize(tf.cast(data, self._scope.dtype), context)
 
     def _initialize(self, y: tf.Tensor, context: Context) -> None:
         """Sets what depends on data from a batch at this bijector's data side."""
 
     @property
-    def sees_labels(self) -> bool:
-        """Whether the labels of a class-conditional flow reach this bijector or a member."""
-        return any(getattr(layer, "num_classes", None) for layer in self._own_layers) or any(
-            member.sees_labels for member in self.members
+    def is_conditional(self) -> bool:
+        """Whether labels or a condition, where there are any, reach this bijector or a member."""
+        return any(getattr(layer, "given_size", 0) for layer in self._own_layers) or any(
+            member.is_conditional for member in self.members
         )
+
+    @property
+    def condition_shape(self) -> tuple[int | None, ...] | None:
+        """Shape of the condition of one row at this bijector's data side; None for none."""
+        channels = self._scope.condition_channels
+        if channels and self._built_for is not None:
+            return (*self._built_for[:-1], channels)
+        return self._scope.condition_shape
 
     @property
     def running_moments(self) -> list[RunningMoments]:
@@ -242,6 +251,16 @@ class FlowBijector(Bridge):
     def keras_layers(self) -> tuple[keras.layers.Layer, ...]:
         """The Keras layers of this bijector and of those in it, each once, in files' order."""
         return tuple(dict.fromkeys(layer for b in self._all_within() for layer in b._own_layers))
+
+    def _condition_beyond(self, condition: tf.Tensor) -> tf.Tensor:
+        """Returns the condition of the data side with the sides of the event at the latent side.
+
+        Args:
+            condition: `[N, ..., K]`, with the sides of the event at the data side.
+        """
+        if self.forward_min_event_ndims == self.inverse_min_event_ndims:
+            return condition
+        return tf.reshape(condition, (-1, math.prod(condition.shape[1:])))
 
     # What is shared by all of them.
 
@@ -302,17 +321,13 @@ class FlowBijector(Bridge):
             )
         value = tf.cast(value, self._scope.dtype)
         batch, static_batch = tf.shape(value)[:-ndims], value.shape[:-ndims]
-        labels = self._labels_of_rows(context.labels, batch)
+        context = self.within(context, batch)
         if value.shape.rank == ndims + 1:
             rows = tf.ensure_shape(value, (None, *expected))
         else:
             rows = tf.reshape(value, (-1, *expected))
-        result, log_det = _of_any_count(
-            method,
-            rows,
-            context.replace(labels=labels),
-            convolves=self.inverse_min_event_ndims == 3,
-        )
+        convolves = self.inverse_min_event_ndims == 3
+        result, log_det = of_any_count(method, rows, context, convolves=convolves)
         if value.shape.rank == ndims + 1:
             return result, log_det
         result_event = tuple(result.shape[1:])
@@ -322,15 +337,29 @@ class FlowBijector(Bridge):
         log_det.set_shape(static_batch)
         return result, log_det
 
-    def _labels_of_rows(self, labels, batch):
-        count = self._scope.num_classes
-        if labels is None and (count is None or not self.sees_labels):
-            return None
-        check_labels(labels, count, name=self.name)
-        assert count is not None
-        labels = labels_of_rows(labels, batch, name=self.name)
-        # What could be looked at has been; a graph looks when it runs.
-        return labels if tf.executing_eagerly() else asserted_labels(labels, count)
+    def within(self, context: Context, batch: tf.Tensor) -> Context:
+        """Returns a context as it is inside: with a label and a condition for each row.
+
+        Args:
+            context: as users make it.
+            batch: shape of the batch, int32 `[ndims]`; rows are counted across all of it.
+
+        Raises:
+            ValueError: labels or a condition missing or uncalled for, or others than fit.
+        """
+        return context_of_rows(
+            context,
+            batch,
+            scope=self._scope,
+            condition_shape=self.condition_shape,
+            required=self.is_conditional,
+            seen_as=self._condition_inside,
+            name=self.name,
+        )
+
+    def _condition_inside(self, condition: tf.Tensor, context: Context) -> tf.Tensor:
+        """Returns conditions `[M, *condition_shape]` as members see them."""
+        return condition
 
     def __repr__(self):
         return described(self, self.get_config())
@@ -344,22 +373,6 @@ def trained_by_keras(
     """Returns those of some variables that Keras layers train, in their order."""
     trained = {id(v.value) for layer in layers for v in layer.trainable_variables}
     return tuple(variable for variable in variables if id(variable) in trained)
-
-
-def _of_any_count(method, rows: tf.Tensor, context: Context, *, convolves: bool):
-    """Returns `method(rows, context)`, of no rows as well: fused convolutions refuse these."""
-    if not convolves or rows.shape[0]:
-        return method(rows, context)
-    count = tf.shape(rows)[0]
-    is_empty = tf.equal(count, 0)
-    missing = tf.cast(is_empty, tf.int32)
-
-    def filled(value):
-        return tf.concat([value, tf.zeros([missing, *value.shape[1:]], value.dtype)], 0)
-
-    labels = None if context.labels is None else filled(context.labels)
-    value, log_det = method(filled(rows), context.replace(labels=labels, is_empty=is_empty))
-    return value[:count], log_det[:count]
 
 
 def snake_case(name: str) -> str:

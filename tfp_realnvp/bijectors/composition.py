@@ -13,7 +13,7 @@ from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.container import Container, Step
 from tfp_realnvp.bijectors.foreign import as_members
 from tfp_realnvp.bijectors.recomputation import inverse_recomputing, is_recomputable
-from tfp_realnvp.core.context import Scope
+from tfp_realnvp.core.context import Context, Scope
 
 
 class Composition(Container):
@@ -83,8 +83,18 @@ class Composition(Container):
         return self
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
+        channels = scope.condition_channels
         for name, bijector in self.named_members():
-            event_shape = bijector.build(event_shape, scope.child(name))
+            before, own = event_shape, scope.child(name, condition_channels=channels)
+            event_shape = bijector.build(before, own)
+            if channels:
+                shape = bijector._condition_beyond(tf.zeros([1, *before[:-1], channels])).shape[1:]
+                if shape[:-1] != event_shape[:-1]:
+                    raise ValueError(
+                        f"{own.path} takes events of shape {before} to {event_shape}, which a "
+                        "condition of each pixel cannot follow."
+                    )
+                channels = shape[-1]
 
     def _latent_shape(self, data_shape: Shape) -> Shape:
         for bijector in self.bijectors:
@@ -96,10 +106,26 @@ class Composition(Container):
             latent_shape = bijector._data_shape(latent_shape)
         return latent_shape
 
+    def _condition_beyond(self, condition):
+        for bijector in self.bijectors:
+            condition = bijector._condition_beyond(condition)
+        return condition
+
+    def with_contexts(self, context: Context) -> list[tuple[FlowBijector, Context]]:
+        """Returns each member with the context at its data side, from data to latent."""
+        found = []
+        for member in self.bijectors:
+            found.append((member, context))
+            if context.condition is not None:
+                beyond = member._condition_beyond(context.condition)
+                context = context.replace(condition=beyond)
+        return found
+
     def _walk(self, value, context, *, forward):
         total = None
-        for member in reversed(self.bijectors) if forward else self.bijectors:
-            value, log_det = yield Step(member, value, context, forward)
+        members = self.with_contexts(context)
+        for member, own in reversed(members) if forward else members:
+            value, log_det = yield Step(member, value, own, forward)
             total = log_det if total is None else total + log_det
         return value, total
 
@@ -107,13 +133,14 @@ class Composition(Container):
         if not self._scope.recompute:
             return super()._inverse_and_log_det(y, context)
         total = tf.zeros(tf.shape(y)[:1], y.dtype)
-        for recomputable, group in itertools.groupby(self.bijectors, is_recomputable):
+        members = self.with_contexts(context)
+        for recomputable, group in itertools.groupby(members, lambda own: is_recomputable(own[0])):
             if recomputable:
-                y, log_det = inverse_recomputing(list(group), y, context)
+                y, log_det = inverse_recomputing(list(group), y)
                 total += log_det
                 continue
-            for member in group:
-                y, log_det = member._inverse_and_log_det(y, context)
+            for member, own in group:
+                y, log_det = member._inverse_and_log_det(y, own)
                 total += log_det
         return y, total
 

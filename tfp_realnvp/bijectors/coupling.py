@@ -10,7 +10,7 @@ import tensorflow as tf
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.partitions import Partition
 from tfp_realnvp.bijectors.transformers import Affine, Transformer
-from tfp_realnvp.conditioners.base import Conditioner, one_hot
+from tfp_realnvp.conditioners.base import Conditioner, given_to_rows
 from tfp_realnvp.conditioners.keras_layers import built_output_shape
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, Scope
@@ -30,8 +30,9 @@ class Coupling(FlowBijector):
     Args:
         partition: which elements pass.
         conditioner: a `nvp.conditioners` layer, or any Keras layer that maps what it sees to
-            `transformer.parameters_per_element` blocks of channels. A plain Keras layer gets the
-            labels of a class-conditional flow as one-hot channels behind what it sees.
+            `transformer.parameters_per_element` blocks of channels. A condition of each place is
+            channels behind what it sees; a plain Keras layer gets one-hot labels and the vector of
+            a condition as further channels.
         transformer: the element-wise map; None for `Affine()` with learned bounds.
         name: name of the bijector.
 
@@ -79,7 +80,7 @@ class Coupling(FlowBijector):
                 )
             self.conditioner.prepare(outputs=outputs, scope=scope.child("conditioner"))
         else:
-            inputs += scope.num_classes or 0
+            inputs += (scope.num_classes or 0) + scope.vector_size
         got = built_output_shape(self.conditioner, (None, *event_shape[:-1], inputs))
         if got != (None, *event_shape[:-1], outputs):
             raise ValueError(
@@ -93,9 +94,9 @@ class Coupling(FlowBijector):
         self._track(self.transformer)
 
     @property
-    def sees_labels(self) -> bool:
-        """See `FlowBijector.sees_labels`."""
-        return self._scope.num_classes is not None
+    def is_conditional(self) -> bool:
+        """See `FlowBijector.is_conditional`."""
+        return self._scope.is_conditional or self._scope.condition_channels > 0
 
     def _forward_and_log_det(self, x, context):
         return self._transform(x, context, self.transformer.forward)
@@ -123,12 +124,13 @@ class Coupling(FlowBijector):
             seen = tf.concat([seen, context.condition], -1)
         if isinstance(self.conditioner, Conditioner):
             return self.conditioner.parameters(seen, context)
-        if self._scope.num_classes is not None:
-            classes = one_hot(context.labels, self._scope.num_classes, dtype, name=self.name)
+        scope = self._scope
+        given = given_to_rows(context, scope.num_classes, scope.vector_size, dtype, name=self.name)
+        if given is not None:
             middle = [1] * (seen.shape.rank - 2)
-            classes = tf.reshape(classes, [-1, *middle, classes.shape[-1]])
-            shape = tf.concat([tf.shape(seen)[:-1], [classes.shape[-1]]], 0)
-            seen = tf.concat([seen, tf.broadcast_to(classes, shape)], -1)
+            given = tf.reshape(given, [-1, *middle, given.shape[-1]])
+            shape = tf.concat([tf.shape(seen)[:-1], [given.shape[-1]]], 0)
+            seen = tf.concat([seen, tf.broadcast_to(given, shape)], -1)
         # Its own policy decides what it computes in.
         return tf.cast(self.conditioner(seen, training=context.training), dtype)
 

@@ -80,6 +80,7 @@ class NeuralODE(FlowBijector):
         self.max_steps = arguments.whole("NeuralODE", "max_steps", max_steps)
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
+        scope.refuse_condition_of_places("a neural ODE")
         size = event_shape[0]
         self.velocity.prepare(outputs=size, scope=scope.child("velocity"))
         if not self.velocity.built:

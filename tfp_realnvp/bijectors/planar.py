@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.bijectors.root import increasing_root
-from tfp_realnvp.conditioners.base import one_hot
+from tfp_realnvp.conditioners.base import given_to_rows
 from tfp_realnvp.core.context import Scope
 
 # softplus(OFFSET) = 1: a free vector u of 0 is the identity.
@@ -27,7 +29,8 @@ class Planar(FlowBijector):
 
     The map is invertible as long as `w.u > -1`. That holds by construction: the part of the free
     vector `v` along `w` is replaced, `u = v + (m(w.v) - w.v) w / |w|^2` with
-    `m(a) = softplus(a + log(e - 1)) - 1`. A flow with labels has `v`, `w` and `b` per class.
+    `m(a) = softplus(a + log(e - 1)) - 1`. A flow with labels has `v`, `w` and `b` per class; to
+    them is added what is linear in the vector of a condition, from 0 on.
 
     Args:
         name: name of the bijector.
@@ -45,16 +48,19 @@ class Planar(FlowBijector):
         super().__init__(data_ndims=1, name=name)
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
+        scope.refuse_condition_of_places("a planar flow")
         rows, size = scope.num_classes or 1, event_shape[0]
         normal = keras.initializers.RandomNormal(stddev=1.0)
         self.free = self.weight("weights/along", (rows, size), "zeros")
         self.across = self.weight("weights/across", (rows, size), normal)
         self.bias = self.weight("weights/bias", (rows, 1), normal)
+        if scope.vector_size:
+            self.of_vector = self.weight("weights/of_vector", (scope.vector_size, 2 * size + 1))
 
     @property
-    def sees_labels(self) -> bool:
-        """See `FlowBijector.sees_labels`."""
-        return self._scope.num_classes is not None
+    def is_conditional(self) -> bool:
+        """See `FlowBijector.is_conditional`."""
+        return self._scope.is_conditional
 
     def _forward_and_log_det(self, x, context):
         along, across, bias, margin = self._constrained(x, context)
@@ -75,10 +81,17 @@ class Planar(FlowBijector):
 
     def _constrained(self, value, context):
         """Returns u and w `[N or 1, D]`, b and `1 + w.u`, `[N or 1]`."""
-        free, across, bias = self.free, self.across, self.bias
-        if self._scope.num_classes is not None:
-            classes = one_hot(context.labels, free.shape[0], value.dtype, name=self.name)
-            free, across, bias = (classes @ table for table in (free, across, bias))
+        num_classes, vector_size = self._scope.num_classes, self._scope.vector_size
+        given = functools.partial(given_to_rows, context, dtype=value.dtype, name=self.name)
+        parts: list[Any] = [self.free, self.across, self.bias]
+        if num_classes is not None:
+            classes = given(num_classes, 0)
+            parts = [classes @ table for table in parts]
+        if vector_size:
+            sizes = [part.shape[-1] for part in parts]
+            moves = tf.split(given(None, vector_size) @ self.of_vector, sizes, -1)
+            parts = [part + move for part, move in zip(parts, moves, strict=True)]
+        free, across, bias = parts
         product = tf.reduce_sum(across * free, -1)
         margin = tf.nn.softplus(product + OFFSET)
         square = tf.reduce_sum(tf.square(across), -1)

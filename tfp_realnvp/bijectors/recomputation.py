@@ -55,7 +55,7 @@ def check_recomputation(bijector: FlowBijector, *, name: str) -> None:
 
 
 def inverse_recomputing(
-    members: Sequence[FlowBijector], y: tf.Tensor, context: Context
+    members: Sequence[tuple[FlowBijector, Context]], y: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Walks members from data to latent and keeps only what goes into each for the backward pass.
 
@@ -65,38 +65,40 @@ def inverse_recomputing(
     found them: gradients are those of the plain walk.
 
     Args:
-        members: members from data to latent; see `is_recomputable`.
+        members: members from data to latent, see `is_recomputable`; each with its context, whose
+            condition and vector get gradients too.
         y: data `[N, *event]`.
-        context: the per-call context; its condition gets gradients too.
 
     Returns:
         Latents and log|det dx/dy| in nats `[N]`, of the whole run.
     """
-    conditions = [] if context.condition is None else [context.condition]
+    names = [n for n in ("condition", "vector") if getattr(members[0][1], n) is not None]
 
-    def within(condition):
-        return context.replace(condition=condition[0]) if condition else context
+    def run(member, context, value, *own):
+        context = context.replace(**dict(zip(names, own, strict=True)))
+        return member._inverse_and_log_det(value, context)
 
     @tf.custom_gradient
-    def walk(value, *condition):
+    def walk(value, *given):
         total = tf.zeros(tf.shape(value)[:1], value.dtype)
+        of_members = [given[i * len(names) :][: len(names)] for i in range(len(members))]
         inputs, statistics = [], []
-        for member in members:
-            inputs.append(value)
+        for (member, context), own in zip(members, of_members, strict=True):
+            inputs.append((value, *own))
             statistics.append([running.snapshot() for running in member.running_moments])
-            value, log_det = member._inverse_and_log_det(value, within(condition))
+            value, log_det = run(member, context, value, *own)
             total += log_det
 
         def gradient(d_value, d_log_det, variables=()):
             d_variables: list[Any] = [None] * len(variables)
-            d_condition = [tf.zeros_like(c) for c in condition]
+            d_given: list[Any] = []
             done = [d_value, d_log_det]
-            for member, value, before in zip(
+            for (member, context), (value, *own), before in zip(
                 reversed(members), reversed(inputs), reversed(statistics), strict=True
             ):
-                own = {v.ref() for v in member.trainable_variables}
-                at = [i for i, v in enumerate(variables) if v.ref() in own]
-                sources = [_after(done, value), *condition, *(variables[i] for i in at)]
+                trained = {v.ref() for v in member.trainable_variables}
+                at = [i for i, v in enumerate(variables) if v.ref() in trained]
+                sources = [_after(done, value), *own, *(variables[i] for i in at)]
                 with (
                     tf.GradientTape(watch_accessed_variables=False) as tape,
                     contextlib.ExitStack() as replays,
@@ -104,9 +106,7 @@ def inverse_recomputing(
                     for running, snapshot in zip(member.running_moments, before, strict=True):
                         replays.enter_context(running.replayed(snapshot))
                     tape.watch(sources)
-                    outputs = member._inverse_and_log_det(
-                        sources[0], within(sources[1 : 1 + len(condition)])
-                    )
+                    outputs = run(member, context, *sources[: 1 + len(names)])
                 done = tape.gradient(
                     outputs,
                     sources,
@@ -114,16 +114,14 @@ def inverse_recomputing(
                     unconnected_gradients=tf.UnconnectedGradients.ZERO,
                 )
                 d_value, *rest = done
-                d_condition = [
-                    a + b for a, b in zip(d_condition, rest[: len(condition)], strict=True)
-                ]
-                for i, d in zip(at, rest[len(condition) :], strict=True):
+                d_given = [*rest[: len(names)], *d_given]
+                for i, d in zip(at, rest[len(names) :], strict=True):
                     d_variables[i] = d
-            return (d_value, *d_condition), d_variables
+            return (d_value, *d_given), d_variables
 
         return (value, total), gradient
 
-    return walk(y, *conditions)
+    return walk(y, *(getattr(context, name) for _, context in members for name in names))
 
 
 def _after(gradients: Sequence[tf.Tensor], value: tf.Tensor) -> tf.Tensor:

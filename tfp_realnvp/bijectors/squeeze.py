@@ -82,6 +82,9 @@ class Squeeze(FlowBijector):
             return position_major.T.reshape(-1)
         return position_major[[0, 3, 1, 2]].reshape(-1)
 
+    def _condition_beyond(self, condition):
+        return self._inverse_and_log_det(condition, None)[0]
+
     def _inverse_and_log_det(self, y, context):
         permutation = self._permutation(y.shape[-1])
         x = tf.nn.space_to_depth(y, self.side)
@@ -133,6 +136,11 @@ class Unsqueeze(FlowBijector):
 
     def _data_shape(self, latent_shape: Shape) -> Shape:
         return self._squeeze._latent_shape(latent_shape)
+
+    def _condition_beyond(self, condition):
+        if condition.shape[-1] % 4:  # it was never squeezed
+            return tf.repeat(tf.repeat(condition, 2, axis=1), 2, axis=2)
+        return self._squeeze._forward_and_log_det(condition, None)[0]
 
     def _inverse_and_log_det(self, y, context):
         return self._squeeze._forward_and_log_det(y, context)

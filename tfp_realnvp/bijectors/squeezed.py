@@ -73,7 +73,8 @@ class Squeezed(Container):
 
     def _walk(self, value, context, *, forward):
         if context.condition is not None:
-            context = context.replace(condition=self._squeezed(context.condition))
+            condition = self._squeeze._condition_beyond(context.condition)
+            context = context.replace(condition=condition)
         value, log_det = yield Step(self.rest, self._squeezed(value), context, forward)
         return self._squeeze._forward_and_log_det(value, context)[0], log_det
 

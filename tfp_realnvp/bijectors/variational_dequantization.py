@@ -23,7 +23,8 @@ class VariationalDequantization(Container, Dequantization):
     r"""Dequantization with learned noise `u ~ q(u | y)` (Flow++, arXiv:1902.00275).
 
     Uniform base noise `e` goes through a logit, couplings that see the image (scaled to
-    `[-1, 1]`) and a sigmoid: `u = sigmoid(f(logit(e); y))`. Hence
+    `[-1, 1]`, and behind it the flow's condition of each pixel, if there is one) and a sigmoid:
+    `u = sigmoid(f(logit(e); y))`. Hence
 
     * inverse (data to latent): `x = y + u`, with the "log-det"
       `-log q(u | y) = log|du/de|`: the bound is `log P(y) >= E_e[log p(y + u) - log q(u | y)]`;
@@ -91,9 +92,11 @@ class VariationalDequantization(Container, Dequantization):
         return result_of(self._noise_walk(y, base, context))
 
     def _noise_walk(self, y, base, context):
-        image = y * (2.0 / (self.levels - 1)) - 1.0
+        seen = y * (2.0 / (self.levels - 1)) - 1.0
+        if context.condition is not None:
+            seen = tf.concat([seen, context.condition], -1)
         noise, first = self._to_reals._inverse_and_log_det(base, context)
-        noise, second = yield Step(self.noise_flow, noise, context.replace(condition=image))
+        noise, second = yield Step(self.noise_flow, noise, context.replace(condition=seen))
         noise, third = self._to_unit._forward_and_log_det(noise, context)
         if context.noise == "centre":
             noise = tf.clip_by_value(noise, CENTRE_MARGIN, 1 - CENTRE_MARGIN)

@@ -31,11 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
-    from tfp_realnvp import datasets
     from tfp_realnvp.core import arguments
     from tfp_realnvp.execution import device
     from tfp_realnvp.training import runs, saving
-    from tfp_realnvp.training.evaluation import evaluate, speeds
+    from tfp_realnvp.training.evaluation import arrays_for, evaluate, speeds
     from tfp_realnvp.training.run_directory import json_text
 
     arguments.whole("evaluate.py", "--examples", args.examples, least=0)
@@ -61,8 +60,7 @@ def run(args: argparse.Namespace) -> None:
         verbose=True,
     )
     if args.times:
-        x, labels = datasets.load_arrays(dataset, split, data_dir, **options)
-        result |= speeds(dist, x, labels if dist.num_classes is not None else None)
+        result |= speeds(dist, *arrays_for(dist, dataset, split, data_dir, options))
     print(json_text({"flow": config.flow, **result}))
 
 

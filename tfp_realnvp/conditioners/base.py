@@ -38,6 +38,7 @@ class Conditioner(keras.layers.Layer, abc.ABC):
             arguments.whole(type(self).__name__, "outputs", outputs)
         self.outputs = outputs
         self.num_classes: int | None = None
+        self.vector_size = 0
         self._scope_path: str = self.name
         self._scope_seed: int = 0
 
@@ -63,7 +64,7 @@ class Conditioner(keras.layers.Layer, abc.ABC):
                 f"{scope.path} was made with outputs={self.outputs}, its coupling needs {outputs}."
             )
         self.outputs = outputs
-        self.num_classes = scope.num_classes
+        self.num_classes, self.vector_size = scope.num_classes, scope.vector_size
         self._scope_path, self._scope_seed = scope.path, scope.seed
         self.dtype_policy = keras.DTypePolicy(scope.conditioner_dtype or scope.dtype)
 
@@ -98,13 +99,34 @@ class Conditioner(keras.layers.Layer, abc.ABC):
             shape=shape, initializer=initial, name=name.replace("/", "."), autocast=False, **kwargs
         )
 
+    @property
+    def given_size(self) -> int:
+        """Size of what each row is given: classes, and then the vector of a condition."""
+        return (self.num_classes or 0) + self.vector_size
+
+    def given_kernel(self, name: str, width: int) -> Any:
+        """Adds the weight `[given_size, width]` that what a row is given is multiplied with.
+
+        It starts from 0: a network begins as if rows were given nothing, whatever the units of a
+        condition.
+
+        Args:
+            name: name of the weight within the conditioner.
+            width: channels that it adds to.
+
+        Returns:
+            The weight, or None where rows are given nothing.
+        """
+        return self.weight(name, (self.given_size, width), "zeros") if self.given_size else None
+
     @abc.abstractmethod
-    def run(self, inputs: tf.Tensor, classes: tf.Tensor | None, context: Context) -> tf.Tensor:
+    def run(self, inputs: tf.Tensor, given: tf.Tensor | None, context: Context) -> tf.Tensor:
         """Computes `[N, ..., outputs]` from `[N, ..., K]`, in the dtype of the inputs.
 
         Args:
             inputs: what the coupling passes.
-            classes: one-hot labels `[N, num_classes]` in the same dtype, or None.
+            given: what each row is given, `[N, given_size]` in the same dtype: its one-hot label
+                and then the vector of its condition, of those that the flow has; None of neither.
             context: the per-call context.
         """
 
@@ -112,30 +134,33 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         """Computes a coupling's parameters, back in the dtype of its inputs.
 
         Raises:
-            ValueError: labels are missing in a class-conditional flow, or given to another.
+            ValueError: labels or the condition are missing in a flow that has them.
         """
         compute = self.variable_dtype if context.exact else self.compute_dtype
-        classes = self._classes(context.labels, compute)
+        given = self._given(context, compute)
 
         def network(x: tf.Tensor, kernels: Kernels) -> tf.Tensor:
-            return self.run(x, classes, context.replace(kernels=kernels))
+            return self.run(x, given, context.replace(kernels=kernels))
 
         x = tf.cast(inputs, compute)
         outputs = context.kernels.over_images(network, x, reach=self.reach)
         return tf.cast(outputs, inputs.dtype)
 
-    def call(self, inputs: tf.Tensor, labels: Any = None, training: bool = False) -> tf.Tensor:
+    def call(
+        self, inputs: tf.Tensor, labels: Any = None, training: bool = False, vector: Any = None
+    ) -> tf.Tensor:
         """Calls the conditioner as a plain Keras layer."""
-        return self.parameters(inputs, Context(labels=labels, training=bool(training)))
+        context = Context(labels=labels, vector=vector, training=bool(training))
+        return self.parameters(inputs, context)
 
     def compute_output_shape(self, input_shape: Any) -> tuple:
         """Returns the input's shape with `outputs` channels."""
         return (*input_shape[:-1], self.outputs)
 
-    def _classes(self, labels, dtype):
-        if self.num_classes is None:
-            return None
-        return one_hot(labels, self.num_classes, dtype, name=self._scope_path)
+    def _given(self, context, dtype):
+        return given_to_rows(
+            context, self.num_classes, self.vector_size, dtype, name=self._scope_path
+        )
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments."""
@@ -145,12 +170,28 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         return described(self, self.get_config())
 
 
-def one_hot(labels: Any, num_classes: int, dtype: tf.DType, *, name: str) -> tf.Tensor:
-    """Returns labels `[N]` as `[N, num_classes]`.
+def given_to_rows(
+    context: Context, num_classes: int | None, vector_size: int, dtype: Any, *, name: str
+) -> tf.Tensor | None:
+    """Returns what each row is given as one vector; see `Conditioner.run`.
+
+    Args:
+        context: the per-call context inside of a flow.
+        num_classes: number of classes; None for none.
+        vector_size: size of the condition's vector; 0 for none.
+        dtype: of the result.
+        name: who needs it, for the message.
 
     Raises:
-        ValueError: there are none.
+        ValueError: labels or the vector are missing.
     """
-    if labels is None:
-        raise ValueError(f"{name} needs labels of {num_classes} classes.")
-    return tf.one_hot(tf.cast(labels, tf.int32), num_classes, dtype=dtype)
+    parts = []
+    if num_classes is not None:
+        if context.labels is None:
+            raise ValueError(f"{name} needs labels of {num_classes} classes.")
+        parts.append(tf.one_hot(tf.cast(context.labels, tf.int32), num_classes, dtype=dtype))
+    if vector_size:
+        if context.vector is None:
+            raise ValueError(f"{name} needs a condition of {vector_size} numbers.")
+        parts.append(tf.cast(context.vector, dtype))
+    return tf.concat(parts, -1) if parts else None

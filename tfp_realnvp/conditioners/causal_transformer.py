@@ -82,8 +82,7 @@ class CausalTransformer(Conditioner):
         self.start = dense_weights(self, "start", channels, self.width)
         small = keras.initializers.RandomNormal(stddev=1e-2)
         self.positions = self.weight("positions", (tokens, self.width), small)
-        if self.num_classes is not None:
-            self.class_bias = self.weight("class_bias", (self.num_classes, self.width), "zeros")
+        self.of_given = self.given_kernel("class_bias", self.width)
         self.blocks = TransformerBlocks(
             self,
             width=self.width,
@@ -97,9 +96,9 @@ class CausalTransformer(Conditioner):
         self.end = dense_weights(self, "end", self.width, self.known_outputs(), "zeros")
         self.built = True
 
-    def run(self, inputs, classes, context):
+    def run(self, inputs, given, context):
         """See `Conditioner.run`."""
-        x = self._embedded(inputs, self.positions.value, classes)
+        x = self._embedded(inputs, self.positions.value, given)
         return self._outputs(self.blocks(x, inputs.dtype), inputs.dtype)
 
     def stepwise(self, like: tf.Tensor, context: Context) -> tuple[Cache, TokenStep]:
@@ -117,23 +116,23 @@ class CausalTransformer(Conditioner):
             number 0 on, each time with the cache that the step before returned.
         """
         compute = self.variable_dtype if context.exact else self.compute_dtype
-        classes = self._classes(context.labels, compute)
+        given = self._given(context, compute)
 
         def step(token, index, cache):
             x = tf.cast(token, compute)
-            x = self._embedded(x, tf.gather(self.positions.value, index), classes)
+            x = self._embedded(x, tf.gather(self.positions.value, index), given)
             x, cache = self.blocks.step(x, index, cache)
             return tf.cast(self._outputs(x, compute), token.dtype), cache
 
         rows = tf.shape(like)[0] if like.shape[0] is None else like.shape[0]
         return self.blocks.empty_cache(rows, like.shape[1], compute), step
 
-    def _embedded(self, inputs, positions, classes):
+    def _embedded(self, inputs, positions, given):
         wide = self.variable_dtype
         x = tf.cast(dense(inputs, self.start), wide) + positions
-        if classes is None:
+        if given is None:
             return x
-        return x + tf.linalg.matmul(tf.cast(classes, wide), self.class_bias.value)[:, None]
+        return x + tf.linalg.matmul(tf.cast(given, wide), self.of_given.value)[:, None]
 
     def _outputs(self, x, compute):
         if self.last_norm:

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from tfp_realnvp.conditioners.attention import attend, check_heads
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.conditioners.weight_norm import add_class_bias
+from tfp_realnvp.conditioners.weight_norm import add_given
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.noise import row_noise
 
@@ -21,9 +21,9 @@ class GatedConv(Conditioner):
     `value, gate = conv1x1(elu2(conv3x3(elu2(x))))`, then normalises over the channels (layer
     norm). `elu2` is the two-sided ELU, `concat(elu(x), elu(-x))`. With heads, self-attention
     follows in the same form, `value, gate = conv1x1(attention(conv1x1(x)))`: every pixel sees the
-    whole image, at a cost that is the square of the number of pixels. Labels of a
-    class-conditional flow add a learned bias per class and channel after the first convolution. In
-    mixed precision the convolutions, and attention's products, alone are in the compute dtype.
+    whole image, at a cost that is the square of the number of pixels. Labels and the vector of a
+    condition add what is linear in them to each channel after the first convolution. In mixed
+    precision the convolutions, and attention's products, alone are in the compute dtype.
 
     Source: arXiv:1902.00275; UvA deep learning tutorial 11 (without attention and dropout).
 
@@ -97,8 +97,7 @@ class GatedConv(Conditioner):
             )
 
         self.start = convolution("start", 3, input_shape[-1], width)
-        if self.num_classes is not None:
-            self.class_bias = self.weight("class_bias", (self.num_classes, width), "zeros")
+        self.of_given = self.given_kernel("class_bias", width)
         if self.positions:
             self.position_bias = self.weight("position_bias", (*input_shape[1:3], width), "zeros")
         self.residual = []
@@ -118,7 +117,7 @@ class GatedConv(Conditioner):
         self.end = convolution("end", self.last, 2 * width, self.known_outputs(), "zeros")
         self.built = True
 
-    def run(self, inputs, classes, context):
+    def run(self, inputs, given, context):
         """See `Conditioner.run`."""
         # Between the convolutions all is in the weights' dtype: bfloat16 loses digits there, and
         # TensorFlow's element-wise operations are slower in it than in float32.
@@ -129,8 +128,8 @@ class GatedConv(Conditioner):
             return [tf.cast(weight.value, dtype) for weight in weights]
 
         x = tf.cast(kernels.convolve(inputs, *values(self.start)), wide)
-        if classes is not None:
-            x = add_class_bias(x, tf.cast(classes, wide), self.class_bias)
+        if given is not None:
+            x = add_given(x, tf.cast(given, wide), self.of_given)
         if self.positions:
             x += tf.cast(self.position_bias.value, wide)
         for i, block in enumerate(self.residual):

@@ -7,7 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from tfp_realnvp.conditioners.base import Conditioner
-from tfp_realnvp.conditioners.weight_norm import WeightNormConv, add_class_bias
+from tfp_realnvp.conditioners.weight_norm import WeightNormConv, add_given
 from tfp_realnvp.core import arguments
 
 # Factor of the end's log-gain, so that it learns faster than the kernel.
@@ -20,8 +20,8 @@ class GlowConv(Conditioner):
     `conv3x3(relu(conv1x1(relu(conv3x3(x))))) * exp(3 * log_gain)`, the last convolution and its
     log-gain per channel starting from zero. Where Glow puts an ActNorm behind the first two
     convolutions, these are weight-normalised: a gain and a bias per channel likewise, and no
-    second initialization from data. Labels of a class-conditional flow add a learned bias per
-    class and channel after the first convolution.
+    second initialization from data. Labels and the vector of a condition add what is linear in
+    them to each channel after the first convolution.
 
     Args:
         width: hidden channels.
@@ -48,19 +48,18 @@ class GlowConv(Conditioner):
         """Creates kernels and biases."""
         width, outputs = self.width, self.known_outputs()
         self.start = WeightNormConv(self, "start", size=3, channels=input_shape[-1], filters=width)
-        if self.num_classes is not None:
-            self.class_bias = self.weight("class_bias", (self.num_classes, width), "zeros")
+        self.of_given = self.given_kernel("class_bias", width)
         self.middle = WeightNormConv(self, "middle", size=1, channels=width, filters=width)
         self.end_kernel = self.weight("end/kernel", (3, 3, width, outputs), "zeros")
         self.end_bias = self.weight("end/bias", (outputs,), "zeros")
         self.end_log_gain = self.weight("end/log_gain", (outputs,), "zeros")
         self.built = True
 
-    def run(self, inputs, classes, context):
+    def run(self, inputs, given, context):
         """See `Conditioner.run`."""
         x = self.start(inputs, context.kernels)
-        if classes is not None:
-            x = add_class_bias(x, classes, self.class_bias)
+        if given is not None:
+            x = add_given(x, given, self.of_given)
         x = tf.nn.relu(self.middle(tf.nn.relu(x), context.kernels))
         # The gain multiplies the kernel: the same product with less arithmetic.
         gain = tf.exp(LOG_GAIN_FACTOR * self.end_log_gain.value)

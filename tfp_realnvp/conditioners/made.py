@@ -22,8 +22,8 @@ class MADE(Conditioner):
     own degree: output `i` depends on the inputs before `i` alone, the first on none. The outputs
     are blocks of D along the last axis, each in the order of the inputs.
 
-    Labels of a class-conditional flow are inputs of degree 0, and add a learned bias per class at
-    the end, which the first output sees too.
+    One-hot labels and the vector of a condition are inputs of degree 0, and add what is linear in
+    them at the end, which the first output sees too.
 
     Args:
         widths: widths of the hidden layers.
@@ -57,10 +57,8 @@ class MADE(Conditioner):
             )
         self.hidden, end = dense_weights(self, size, self.widths, "he_normal", spread)
         self.end_kernel, self.end_bias = end
-        classes = self.num_classes or 0
-        if classes:
-            self.class_bias = self.weight("end/class_bias", (classes, outputs), "zeros")
-        degrees = [np.concatenate([np.arange(1, size + 1), np.zeros(classes, int)])]
+        self.of_given = self.given_kernel("end/class_bias", outputs)
+        degrees = [np.concatenate([np.arange(1, size + 1), np.zeros(self.given_size, int)])]
         degrees += [np.arange(width) % (size - 1) + 1 for width in self.widths]
         self.masks = [
             below[:, None] <= above[None, :] for below, above in itertools.pairwise(degrees)
@@ -69,14 +67,14 @@ class MADE(Conditioner):
         self.end_mask = degrees[-1][:, None] < ends[None, :]
         self.built = True
 
-    def run(self, inputs, classes, context):
+    def run(self, inputs, given, context):
         """See `Conditioner.run`."""
-        x = inputs if classes is None else tf.concat([inputs, classes], -1)
+        x = inputs if given is None else tf.concat([inputs, given], -1)
         for (kernel, bias), mask in zip(self.hidden, self.masks, strict=True):
             x = tf.nn.relu(_masked(x, kernel, bias, mask))
         outputs = _masked(x, self.end_kernel, self.end_bias, self.end_mask)
-        if classes is not None:
-            outputs += tf.linalg.matmul(classes, tf.cast(self.class_bias.value, x.dtype))
+        if given is not None:
+            outputs += tf.linalg.matmul(given, tf.cast(self.of_given.value, x.dtype))
         return outputs
 
     def get_config(self):

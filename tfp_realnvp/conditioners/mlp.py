@@ -19,7 +19,7 @@ class MLP(Conditioner):
 
     Biases start uniformly in `[-1, 1] / sqrt(inputs)`: flows of few dimensions train much better.
 
-    Labels of a class-conditional flow enter as one-hot inputs beside the vector.
+    One-hot labels and the vector of a condition are inputs beside the event's.
 
     Args:
         widths: widths of the hidden layers.
@@ -49,9 +49,9 @@ class MLP(Conditioner):
         )
         self.built = True
 
-    def run(self, inputs, classes, context):
+    def run(self, inputs, given, context):
         """See `Conditioner.run`."""
-        x = inputs if classes is None else tf.concat([inputs, classes], -1)
+        x = inputs if given is None else tf.concat([inputs, given], -1)
         for kernel, bias in self.hidden:
             x = tf.nn.relu(_dense(x, kernel, bias))
         return _dense(x, *self.end)
@@ -79,8 +79,8 @@ def dense_weights(
     """Creates kernels and biases of hidden layers and of a zero-initialised end.
 
     Args:
-        owner: the conditioner that holds the weights; its classes are inputs too.
-        inputs: size of the input without classes.
+        owner: the conditioner that holds the weights; what its rows are given are inputs too.
+        inputs: size of the input without that.
         widths: widths of the hidden layers.
         initializer: of the hidden layers' kernels.
         biases: makes the initializer of the hidden layers' biases from the number of inputs.
@@ -88,7 +88,7 @@ def dense_weights(
     Returns:
         The hidden layers' kernels and biases in pairs, and the pair of the end.
     """
-    sizes = [inputs + (owner.num_classes or 0), *widths]
+    sizes = [inputs + owner.given_size, *widths]
     hidden = [
         (
             owner.weight(f"dense_{i}/kernel", (size, width), initializer),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from tfp_realnvp.conditioners.normalization import (
     BatchNormalization,
     instance_normalization,
 )
-from tfp_realnvp.conditioners.weight_norm import WeightNormConv, add_class_bias
+from tfp_realnvp.conditioners.weight_norm import WeightNormConv, add_given
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.moments import RunningMoments
 
@@ -28,9 +27,9 @@ class ResNet(Conditioner):
     convolved (3x3). A block computes `x + conv3x3(relu(norm(conv3x3(relu(norm(x))))))`. A 1x1
     convolution of the start and one of each block's output are summed; normalization, ReLU and a
     1x1 convolution whose gain starts from 0 give the output. All convolutions are
-    weight-normalised. Labels of a class-conditional flow add a learned bias per class and channel
-    behind each block's second normalization and the last: instance normalization would take out
-    one in front of it.
+    weight-normalised. Labels and the vector of a condition add what is linear in them to each
+    channel behind each block's second normalization and the last: instance normalization would
+    take it out in front of it.
 
     With instance normalization the input is not normalised: an image's own brightness and
     contrast stay visible.
@@ -99,12 +98,8 @@ class ResNet(Conditioner):
 
         self.start_norm = norm("start", input_shape[-1])
         self.start = conv("start", 3, 2 * input_shape[-1], width)
-        self.class_biases = []
-        if self.num_classes is not None:
-            shape = (self.num_classes, width)
-            blocks = (f"block_{i}" for i in range(self.blocks))
-            for place in itertools.chain(blocks, ["end"]):
-                self.class_biases.append(self.weight(f"{place}/class_bias", shape, "zeros"))
+        places = [*(f"block_{i}" for i in range(self.blocks)), "end"]
+        self.of_given = [self.given_kernel(f"{place}/class_bias", width) for place in places]
         self.start_skip = conv("start_skip", 1, width, width)
         self.residual = [
             (
@@ -125,14 +120,14 @@ class ResNet(Conditioner):
     def _instance(self) -> bool:
         return self.normalization == "instance"
 
-    def run(self, inputs, classes, context):
+    def run(self, inputs, given, context):
         """See `Conditioner.run`."""
-        biases, kernels = iter(self.class_biases), context.kernels
+        of_given, kernels = iter(self.of_given), context.kernels
 
-        def normalised(norm: Normalization, x: tf.Tensor, *, by_class: bool = False) -> tf.Tensor:
+        def normalised(norm: Normalization, x: tf.Tensor, *, sees_given: bool = False) -> tf.Tensor:
             x = norm(x, context)
-            if by_class and classes is not None:
-                x = add_class_bias(x, classes, next(biases))
+            if sees_given and given is not None:
+                x = add_given(x, given, next(of_given))
             return tf.nn.relu(x)
 
         x = self.start_norm(inputs, context)
@@ -142,9 +137,9 @@ class ResNet(Conditioner):
         total = self.start_skip(x, kernels)
         for first_norm, first, second_norm, second, skip in self.residual:
             hidden = first(normalised(first_norm, x), kernels)
-            x += second(normalised(second_norm, hidden, by_class=True), kernels)
+            x += second(normalised(second_norm, hidden, sees_given=True), kernels)
             total += skip(x, kernels)
-        return self.end(normalised(self.end_norm, total, by_class=True), kernels)
+        return self.end(normalised(self.end_norm, total, sees_given=True), kernels)
 
     def get_config(self):
         """Returns the constructor's arguments."""

@@ -19,7 +19,7 @@ class Velocity(Conditioner):
     The input is `[N, D + 1]`, the time last. `with_tangents` also pushes directions of place
     forward through the network, layer by layer: the derivative along them comes with the value.
 
-    Labels of a class-conditional flow enter as one-hot inputs.
+    One-hot labels and the vector of a condition are inputs too.
 
     Args:
         widths: widths of the hidden layers.
@@ -47,9 +47,9 @@ class Velocity(Conditioner):
         self.hidden, self.end = dense_weights(self, input_shape[-1], self.widths, "glorot_normal")
         self.built = True
 
-    def run(self, inputs, classes, context):
+    def run(self, inputs, given, context):
         """See `Conditioner.run`."""
-        return self._push(inputs, None, classes)[0]
+        return self._push(inputs, None, given)[0]
 
     def with_tangents(
         self, place: tf.Tensor, time: tf.Tensor, directions: tf.Tensor, context: Context
@@ -66,24 +66,24 @@ class Velocity(Conditioner):
             Velocities `[N, D]` and derivatives `[M, N, D]`, in the dtype of the place.
 
         Raises:
-            ValueError: labels are missing in a class-conditional flow.
+            ValueError: labels or the condition are missing in a flow that has them.
         """
         compute = self.variable_dtype if context.exact else self.compute_dtype
-        classes = self._classes(context.labels, compute)
+        given = self._given(context, compute)
         inputs = tf.cast(tf.concat([place, time[:, None]], -1), compute)
-        outputs, tangents = self._push(inputs, tf.cast(directions, compute), classes)
+        outputs, tangents = self._push(inputs, tf.cast(directions, compute), given)
         # Of a linear field the derivatives are the same in every row, and come as one.
         tangents += tf.zeros_like(outputs)
         return tf.cast(outputs, place.dtype), tf.cast(tangents, place.dtype)
 
-    def _push(self, x, tangents, classes):
-        if classes is not None:
-            x = tf.concat([x, classes], -1)
+    def _push(self, x, tangents, given):
+        if given is not None:
+            x = tf.concat([x, given], -1)
         for i, (kernel, bias) in enumerate(self.hidden):
             kernel = tf.cast(kernel.value, x.dtype)
             x = tf.tanh(tf.linalg.matmul(x, kernel) + tf.cast(bias.value, x.dtype))
             if tangents is not None:
-                # Time and labels do not move along the directions: theirs are the last rows.
+                # Time and what is given do not move along the directions: theirs are the last rows.
                 seen = kernel[: tangents.shape[-1]] if i == 0 else kernel
                 tangents = tf.linalg.matmul(tangents, seen) * (1 - tf.square(x))
         kernel, bias = (tf.cast(weight.value, x.dtype) for weight in self.end)

@@ -25,9 +25,9 @@ class ViT(Conditioner):
 
     Each pixel becomes a token of `width` channels, to which learned positions are added; behind
     `depth` blocks of a pre-norm transformer, a layer norm and a zero-initialised dense layer give
-    the outputs: see `transformer.TransformerBlocks`. Labels of a class-conditional flow add a
-    learned embedding per class. In mixed precision the matrix products alone are in the compute
-    dtype.
+    the outputs: see `transformer.TransformerBlocks`. Labels and the vector of a condition add
+    what is linear in them to each channel of all tokens. In mixed precision the matrix products
+    alone are in the compute dtype.
 
     Source: arXiv:2412.15129.
 
@@ -71,21 +71,20 @@ class ViT(Conditioner):
         normal = keras.initializers.RandomNormal(stddev=self.width**-0.5)
         self.start = dense_weights(self, "start", channels, self.width, "lecun_normal")
         self.positions = self.weight("positions", (rows * columns, self.width), normal)
-        if self.num_classes is not None:
-            self.class_bias = self.weight("class_bias", (self.num_classes, self.width), "zeros")
+        self.of_given = self.given_kernel("class_bias", self.width)
         self.blocks = TransformerBlocks(self, width=self.width, depth=self.depth, heads=self.heads)
         self.norm = norm_weights(self, "norm", self.width)
         self.end = dense_weights(self, "end", self.width, self.known_outputs(), "zeros")
         self.built = True
 
-    def run(self, inputs, classes, context):
+    def run(self, inputs, given, context):
         """See `Conditioner.run`."""
         compute, wide = inputs.dtype, self.variable_dtype
         rows, columns, channels = inputs.shape[1:]
         tokens = tf.reshape(inputs, [-1, rows * columns, channels])
         x = tf.cast(dense(tokens, self.start), wide) + self.positions.value
-        if classes is not None:
-            x += tf.linalg.matmul(tf.cast(classes, wide), self.class_bias.value)[:, None]
+        if given is not None:
+            x += tf.linalg.matmul(tf.cast(given, wide), self.of_given.value)[:, None]
         x = layer_norm(self.blocks(x, compute), *cast(self.norm, wide))
         outputs = dense(tf.cast(x, compute), self.end)
         return tf.reshape(outputs, [-1, rows, columns, outputs.shape[-1]])

@@ -57,6 +57,12 @@ class WeightNormConv:
         return kernels.convolve(x, kernel, bias)
 
 
-def add_class_bias(x: tf.Tensor, classes: tf.Tensor, bias: Any) -> tf.Tensor:
-    """Adds a learned bias `[K, C]` per class and channel to `[N, H, W, C]`."""
-    return x + tf.linalg.matmul(classes, tf.cast(bias.value, x.dtype))[:, None, None, :]
+def add_given(x: tf.Tensor, given: tf.Tensor, kernel: Any) -> tf.Tensor:
+    """Adds `given @ kernel` to every pixel of `[N, H, W, C]`; of a label it is a bias per class.
+
+    Args:
+        x: `[N, H, W, C]`.
+        given: what each row is given, `[N, G]` in the dtype of `x`; see `Conditioner.run`.
+        kernel: the weight, `[G, C]`; see `Conditioner.given_kernel`.
+    """
+    return x + tf.linalg.matmul(given, tf.cast(kernel.value, x.dtype))[:, None, None, :]

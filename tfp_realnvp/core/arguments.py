@@ -14,6 +14,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 
@@ -146,6 +147,70 @@ def event_shape(value: Any) -> tuple[int, ...]:
     if sides is None:
         raise ValueError(f"An event shape has positive whole sides, got {value!r}.")
     return sides
+
+
+def condition_shape(
+    value: Any, event_shape: tuple[int, ...], *, encoder: Any = None
+) -> tuple[int, ...] | None:
+    """Returns the shape of a condition of events of a shape: `(K,)`, or of images `(H, W, K)`.
+
+    Args:
+        value: the shape; None for what the encoder says, or for none.
+        event_shape: of the events.
+        encoder: the Keras model that makes the condition, or None.
+
+    Raises:
+        TypeError: the encoder is no Keras model.
+        ValueError: the shape is neither, or has other sides than the image; or the encoder does
+            not know the shapes of its one input and its one output, or makes others.
+    """
+    if encoder is not None:
+        made = _encoder_output(encoder)
+        if value is not None and tuple(value) != made:
+            raise ValueError(
+                f"A flow needs an encoder to conditions of shape {tuple(value)}, got one to {made}."
+            )
+        value = made
+    if value is None:
+        return None
+    image, shape = len(event_shape) == 3, _sequence(value)
+    if shape is not None and (
+        len(shape) == 1 or (image and len(shape) == 3 and shape[:2] == event_shape[:2])
+    ):
+        return shape
+    kinds = "(K,)" + (f" or ({event_shape[0]}, {event_shape[1]}, K)" if image else "")
+    raise ValueError(
+        f"A flow of events of shape {event_shape} takes a condition_shape {kinds}, got {value!r}."
+    )
+
+
+def _encoder_output(encoder: Any) -> tuple[int, ...]:
+    instance("A flow", "encoder", encoder, keras.Model)
+    shapes = [getattr(encoder, name, None) for name in ("input_shape", "output_shape")]
+    made = shapes[1][1:] if isinstance(shapes[1], tuple) else ()
+    if not (isinstance(shapes[0], tuple) and made and _sequence(made)):
+        raise ValueError(
+            "A flow needs an encoder that knows the shapes of its one input and its one output, as "
+            f"keras.Input gives them; got {encoder.name} with {shapes[0]} and {shapes[1]}."
+        )
+    return made
+
+
+def sample_shape(shape: Any) -> None:
+    """Checks the shape of samples, where it can be looked at.
+
+    Raises:
+        ValueError: a side is no whole number of at least 0.
+    """
+    known = tf.get_static_value(shape) if tf.is_tensor(shape) else shape
+    try:
+        sides = np.asarray(known)
+    except NotImplementedError:  # a side is a symbolic tensor
+        return
+    if known is None:
+        return
+    if sides.size and (sides.dtype.kind not in "iu" or (sides < 0).any()):
+        raise ValueError(f"A sample shape has whole sides of at least 0, got {shape}.")
 
 
 def flow_dtype(value: Any) -> str:

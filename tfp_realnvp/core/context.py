@@ -35,8 +35,12 @@ class Context:
             bin, for exact encoding.
         training: whether data-dependent members use (and update) batch statistics.
         labels: integer class labels, for class-conditional flows: one for each row, or for all.
-        condition: float `[N, ..., K]` features that every conditioner sees beside its input, such
+        condition: what the flow is conditional on, for each row or for all: a vector `[..., K]` or,
+            of images, features `[..., H, W, K]` of each pixel. Inside of a flow it is what every
+            coupling sees beside its input, `[N, ..., K]` with the sides of the event there, such
             as the image that a variational dequantizer conditions on.
+        vector: the condition that is a vector, `[N, K]`, inside of a flow: what is the same for all
+            places of an event goes to the conditioners by itself.
         is_empty: whether the batch is of no rows, and a row of zeros stands in its place, which
             counts in no statistics; a bool or a bool tensor.
         exact: whether conditioners must compute in the dtype of their variables, whatever their
@@ -51,6 +55,7 @@ class Context:
     training: bool = False
     labels: Any = None
     condition: Any = None
+    vector: Any = None
     is_empty: Any = False
     exact: bool = False
     kernels: Kernels = dataclasses.field(default_factory=Kernels)
@@ -105,7 +110,8 @@ class Scope:
         dtype: dtype of the flow's arithmetic and variables.
         conditioner_dtype: dtype policy of the conditioners; None for `dtype`.
         num_classes: number of classes of a class-conditional flow, or None.
-        condition_channels: channels of `Context.condition`, 0 where there is none.
+        condition_shape: what the flow is conditional on, `(K,)` or `(H, W, K)`; or None.
+        condition_channels: channels of `Context.condition` here, 0 where there is none.
         recompute: whether the backward pass of couplings recomputes activations.
     """
 
@@ -114,8 +120,35 @@ class Scope:
     dtype: str = "float32"
     conditioner_dtype: str | None = None
     num_classes: int | None = None
+    condition_shape: tuple[int, ...] | None = None
     condition_channels: int = 0
     recompute: bool = False
+
+    @property
+    def vector_size(self) -> int:
+        """Size of the condition that is a vector; 0 where there is none."""
+        shape = self.condition_shape or ()
+        return shape[0] if len(shape) == 1 else 0
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether there are labels, or a condition of the flow's."""
+        return self.num_classes is not None or self.condition_shape is not None
+
+    def refuse_condition_of_places(self, kind: str) -> None:
+        """Refuses a condition that differs from place to place of an event.
+
+        Args:
+            kind: what is conditional on labels and on vectors only.
+
+        Raises:
+            ValueError: there is one.
+        """
+        if self.condition_channels:
+            raise ValueError(
+                f"{self.path} cannot see the {self.condition_channels} features of a condition: "
+                f"{kind} is conditional on labels and on vectors (K,) only."
+            )
 
     def check_fits(self, other: Scope, name: str) -> None:
         """Checks that what was built here may stand in another place.
@@ -123,7 +156,8 @@ class Scope:
         Raises:
             ValueError: there, it would have to be built otherwise.
         """
-        for field in ("dtype", "conditioner_dtype", "num_classes", "condition_channels"):
+        fields = ("dtype", "conditioner_dtype", "num_classes", "condition_shape")
+        for field in (*fields, "condition_channels"):
             built, asked = getattr(self, field), getattr(other, field)
             if built != asked:
                 raise ValueError(

@@ -1,4 +1,4 @@
-"""Checks of data: integer images in range, labels, finite vectors, in one sentence each.
+"""Checks of data: integer images in range, labels, conditions, vectors, in one sentence each.
 
 Functions called `check_...` look at values where there are any and raise `ValueError`; those
 called `asserted_...` put the same check into a graph.
@@ -7,11 +7,13 @@ called `asserted_...` put the same check into a graph.
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.python.framework import tensor_util
+
+if TYPE_CHECKING:
+    from tfp_realnvp.flow import Flow
 
 _WEIGHTS = "sample weights must be finite, not negative, and one for each example"
 
@@ -76,41 +78,81 @@ def labels_of_examples(
     return np.broadcast_to(values.reshape(values.shape[:1]), [count])
 
 
-def labels_of_rows(labels: Any, batch: tf.Tensor, *, name: str) -> tf.Tensor:
-    """Returns one label for each row of a batch, flat.
+def check_condition(condition: Any, shape: tuple[int | None, ...] | None, *, name: str) -> None:
+    """Checks that a condition is there where there has to be one, and finite.
 
     Args:
-        labels: integers of the shape of the batch, of its last dimensions, of either with a last
-            dimension of 1 more, or one for all.
-        batch: shape of the batch, int32 `[ndims]`.
+        condition: numbers `[..., *shape]`; None for none.
+        shape: of the condition of one row, with None for sides that are free; None if the flow has
+            none.
         name: name of the flow, for the message.
 
-    Returns:
-        int32 `[N]`, N the product of the batch's sides.
+    Raises:
+        ValueError: a condition that is missing or uncalled for, no real numbers, or NaN or
+            infinite where values can be looked at.
+    """
+    if shape is None:
+        if condition is not None:
+            raise ValueError(f"{name} has no condition_shape, but a condition was given.")
+        return
+    if condition is None:
+        raise ValueError(
+            f"{name} is conditional on a condition of shape {shape}: give one, for example "
+            "log_prob(x, bijector_kwargs={'condition': c})."
+        )
+    values = _values(condition)
+    if values is not None:
+        _check_finite(values, "the condition", None)
+
+
+def condition_of_examples(
+    condition: Any, shape: tuple[int | None, ...] | None, count: int, *, name: str
+) -> np.ndarray | None:
+    """Returns one condition for each example, `[count, *shape]`, or None of none.
+
+    Args:
+        condition: `[count, *shape]`, or one for all.
+        shape: of the condition of one example; None if the flow has none.
+        count: number of examples.
+        name: name of the flow, for the message.
 
     Raises:
-        ValueError: labels of another shape.
-        tf.errors.InvalidArgumentError: in a graph, where shapes are known when it runs.
+        ValueError: see `check_condition`; or a condition of another shape.
     """
-    labels = tf.convert_to_tensor(labels)
-    static = tensor_util.constant_value_as_shape(batch)
+    check_condition(condition, shape, name=name)
+    if shape is None:
+        return None
+    values = np.asarray(condition)
+    own = tf.TensorShape(values.shape)
+    if own.is_compatible_with(shape):
+        return np.broadcast_to(values, (count, *values.shape))
+    if not own.is_compatible_with((count, *shape)):
+        raise ValueError(
+            f"{name} needs a condition of shape {shape} for each of {count} examples, or for all, "
+            f"got one of shape {values.shape}."
+        )
+    return values
 
-    def fits(shape: tf.TensorShape) -> bool:
-        rank = len(shape)
-        return rank <= len(static) and static[len(static) - rank :].is_compatible_with(shape)
 
-    expected = (
-        f"labels must be one for each row of a batch of shape {tuple(static)}, or one for all"
-    )
-    if not fits(labels.shape) and len(labels.shape) > 1 and labels.shape[-1] == 1:
-        labels = labels[..., 0]
-    if not fits(labels.shape):
-        raise ValueError(f"{name}: {expected}; got labels of shape {tuple(labels.shape)}.")
-    own = batch[len(static) - len(labels.shape) :]
-    if not (labels.shape.is_fully_defined() and static.is_fully_defined()) and len(labels.shape):
-        same = tf.reduce_all(tf.equal(tf.shape(labels), own))
-        labels = _asserted(labels, same, expected + ".")
-    return tf.reshape(tf.broadcast_to(tf.cast(labels, tf.int32), batch), [-1])
+def given_to_examples(
+    dist: Flow, count: int, labels: Any = None, condition: Any = None
+) -> dict[str, Any]:
+    """Returns what a context of arrays holds: a label and a condition for each example.
+
+    Args:
+        dist: a flow.
+        count: number of examples.
+        labels: `[count]`, or one for all, for class-conditional flows.
+        condition: `[count, *condition_shape]`, or one for all, for flows with a condition.
+
+    Raises:
+        ValueError: labels or a condition missing or uncalled for, or others than fit.
+    """
+    name = dist.name.rstrip("/")
+    return {
+        "labels": labels_of_examples(labels, dist.num_classes, count, name=name),
+        "condition": condition_of_examples(condition, dist.condition_shape, count, name=name),
+    }
 
 
 def asserted_pixels(images: tf.Tensor, levels: int) -> tf.Tensor:
@@ -127,11 +169,11 @@ def asserted_labels(labels: tf.Tensor, num_classes: int) -> tf.Tensor:
     return _asserted_integers(labels, num_classes, "labels")
 
 
-def asserted_vectors(vectors: tf.Tensor, dtype: Any) -> tf.Tensor:
+def asserted_vectors(vectors: tf.Tensor, dtype: Any, what: str = "vectors") -> tf.Tensor:
     """Returns vectors in a dtype, which a graph checks to be finite in it, when it runs."""
     vectors = tf.cast(vectors, dtype)
     finite = tf.reduce_all(tf.math.is_finite(vectors))
-    return _asserted(vectors, finite, f"vectors must be finite in {vectors.dtype.name}.")
+    return asserted(vectors, finite, f"{what} must be finite in {vectors.dtype.name}.")
 
 
 def asserted_weights(weights: tf.Tensor, count: tf.Tensor, dtype: Any) -> tf.Tensor:
@@ -152,7 +194,7 @@ def asserted_weights(weights: tf.Tensor, count: tf.Tensor, dtype: Any) -> tf.Ten
         raise ValueError(f"{_WEIGHTS}, got weights of shape {tuple(weights.shape)}.")
     valid = tf.reduce_all((weights >= 0) & tf.math.is_finite(weights))
     valid &= tf.equal(tf.shape(weights)[0], count)
-    return _asserted(weights, valid, _WEIGHTS + ".")
+    return asserted(weights, valid, _WEIGHTS + ".")
 
 
 def check_weights(weights: Any, count: int) -> None:
@@ -174,7 +216,8 @@ def check_weights(weights: Any, count: int) -> None:
 def failed_check(error: Exception) -> str | None:
     """Returns the sentence of a check in a graph that failed, or None of another error."""
     found = re.search(
-        r"\b(images|labels|vectors|sample weights) must \S[^\n]*?\.(?=\W|$)", str(error)
+        r"\b(images|labels|vectors|the condition|sample weights) must \S[^\n]*?\.(?=\W|$)",
+        str(error),
     )
     return found.group() if found else None
 
@@ -217,21 +260,24 @@ def check_finite(vectors: Any, dtype: Any = None) -> None:
         ValueError: they are no real numbers, NaN or infinite, or too large for the dtype.
     """
     values = _values(vectors)
-    if values is None:
-        return
+    if values is not None:
+        _check_finite(values, "vectors", dtype)
+
+
+def _check_finite(values: np.ndarray, what: str, dtype: Any) -> None:
     if not (np.issubdtype(values.dtype, np.number) or values.dtype == bool or _is_small(values)):
-        raise ValueError(f"vectors must be numbers, got an array of dtype {values.dtype}.")
+        raise ValueError(f"{what} must be numbers, got an array of dtype {values.dtype}.")
     if np.iscomplexobj(values):
-        raise ValueError(f"vectors must be real numbers, got an array of dtype {values.dtype}.")
+        raise ValueError(f"{what} must be real numbers, got an array of dtype {values.dtype}.")
     values = values.astype(np.float64)
     bad = np.count_nonzero(~np.isfinite(values))
     if bad:
-        raise ValueError(f"vectors must be finite, got {bad} NaN or infinite values.")
+        raise ValueError(f"{what} must be finite, got {bad} NaN or infinite values.")
     if dtype is not None and values.size:
         largest = values.flat[np.abs(values).argmax()]
         if abs(largest) > tf.as_dtype(dtype).max:
             name = tf.as_dtype(dtype).name
-            raise ValueError(f"vectors must be finite in {name}, got the value {largest:g}.")
+            raise ValueError(f"{what} must be finite in {name}, got the value {largest:g}.")
 
 
 def check_event_shape(shape: Any, event_shape: tuple[int, ...], name: str) -> None:
@@ -286,10 +332,11 @@ def _asserted_integers(values: tf.Tensor, limit: int, what: str) -> tf.Tensor:
     valid = (wide >= 0) & (wide < limit)
     if values.dtype.is_floating:  # NaN fails every comparison
         valid &= tf.equal(tf.floor(wide), wide)
-    return _asserted(values, tf.reduce_all(valid), _expected(what, limit) + ".")
+    return asserted(values, tf.reduce_all(valid), _expected(what, limit) + ".")
 
 
-def _asserted(value: tf.Tensor, holds: tf.Tensor, sentence: str) -> tf.Tensor:
+def asserted(value: tf.Tensor, holds: tf.Tensor, sentence: str) -> tf.Tensor:
+    """Returns a value, which a graph that finds that something does not hold fails to give."""
     check = tf.debugging.Assert(holds, [sentence])
     with tf.control_dependencies([check] if check is not None else []):
         return tf.identity(value)

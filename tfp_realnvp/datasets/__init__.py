@@ -9,7 +9,8 @@
 | your arrays | a path to a `.npy` or `.npz` file | uint8 [H, W, C] or float32 [D] |
 | your tables | a path to a `.csv`, `.tsv` (also `.gz`) or `.parquet` file | float32 [D] |
 
-`load` gives an unbatched `tf.data.Dataset`, `load_arrays` NumPy arrays, `info` the shape
+`load` gives an unbatched `tf.data.Dataset`, `load_arrays` NumPy arrays, `load_condition` what
+examples are given with, `info` the shape
 and the number of levels that a flow is built from, and `batches` a stream of batches that
 a run can resume at any step. There are the splits `train`, `validation` and `test`; `splits`
 says which of them a set of your own has.
@@ -31,7 +32,15 @@ from tfp_realnvp.datasets.base import (
     DatasetWarning,
 )
 from tfp_realnvp.datasets.batches import batches
-from tfp_realnvp.datasets.registry import info, load, load_arrays, names, register, splits
+from tfp_realnvp.datasets.registry import (
+    info,
+    load,
+    load_arrays,
+    load_condition,
+    names,
+    register,
+    splits,
+)
 
 __all__ = [
     "SPLITS",
@@ -43,6 +52,7 @@ __all__ = [
     "info",
     "load",
     "load_arrays",
+    "load_condition",
     "names",
     "register",
     "splits",

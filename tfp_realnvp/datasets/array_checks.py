@@ -113,6 +113,41 @@ def check_labels(
     return labels.astype(np.int64)
 
 
+def condition_shape(
+    shape: tuple[int, ...], dtype: np.dtype[Any], count: int, event: tuple[int, ...], name: str
+) -> tuple[int, ...]:
+    """Shape of the condition of one example, from an array's shape and type alone.
+
+    Args:
+        shape: Of the array, [N], [N, K], or of images [N, H, W] or [N, H, W, K].
+        dtype: Of the array.
+        count: Number of examples N.
+        event: Shape of one example.
+        name: See above.
+    """
+    if dtype.kind not in "biuf":
+        raise DatasetError(
+            f"{name} holds a condition of type {dtype}, where real numbers were expected."
+        )
+    if shape[:1] != (count,) or 0 in shape:
+        raise DatasetError(f"{name} holds a condition of shape {list(shape)} for {count} examples.")
+    return (*shape[1:], 1) if shape[1:] in ((), event[:-1]) else shape[1:]
+
+
+def check_condition(condition: np.ndarray, shape: tuple[int, ...], name: str) -> np.ndarray:
+    """Makes a condition [N, *shape] with float32 in the place of other floats, if it is finite."""
+    if condition.dtype.kind != "f":
+        return condition.reshape(-1, *shape)
+    with np.errstate(over="ignore"):  # what becomes infinite is refused
+        values = condition.astype(np.float32).reshape(-1, *shape)
+    if place := _first(~np.isfinite(values)):
+        raise DatasetError(
+            f"{name} holds a condition that is NaN, infinite or beyond float32 in "
+            f"{_row(place[0], len(values))}."
+        )
+    return values
+
+
 def check_pair(
     given: Any, name: str, *, info: DatasetInfo | None = None
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -153,11 +188,12 @@ def described(
     *,
     levels: int = 256,
     columns: tuple[str, ...] | None = None,
+    condition_shape: tuple[int, ...] | None = None,
 ) -> DatasetInfo:
     """Describes examples by the shape of one; only images have levels, and vectors columns."""
     if len(shape) == 1:
-        return DatasetInfo(name, shape, None, num_classes, "vector", columns)
-    return DatasetInfo(name, shape, levels, num_classes, "image")
+        return DatasetInfo(name, shape, None, num_classes, "vector", columns, condition_shape)
+    return DatasetInfo(name, shape, levels, num_classes, "image", condition_shape=condition_shape)
 
 
 def count_classes(labels: np.ndarray | None) -> int | None:

@@ -6,14 +6,16 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
 from tfp_realnvp.datasets.array_checks import (
+    check_condition,
     check_examples,
     check_labels,
     check_shape,
+    condition_shape,
     count_classes,
     described,
     event_shape,
@@ -34,7 +36,15 @@ SUFFIXES = (".npy", ".npz")
 
 _ALIASES = {"train": ("train",), "validation": ("validation", "val", "valid"), "test": ("test",)}
 _LABEL_KEYS = ("y", "labels", "label")
-_LEVELS = "levels"
+_LEVELS, _CONDITION = "levels", "condition"
+
+
+class _Keys(NamedTuple):
+    """Keys of the arrays of a split, or of all of them; None of what there is none."""
+
+    x: str
+    labels: str | None
+    condition: str | None
 
 
 class ArrayFile(Source):
@@ -43,8 +53,9 @@ class ArrayFile(Source):
     An `.npz` file has the keys `x_train`, `x_validation` (or `x_val`) and `x_test`, with
     `y_train` and so on for labels; or one array under any key, with labels under `y` or
     `labels`. Without `x_validation`, the last tenth of each class in `x_train` takes its
-    place; without `x_test` there is no test split. Labels count if every split has them.
-    One array alone, as in a `.npy` file, is cut into the first 80, the next 10 and the last
+    place; without `x_test` there is no test split. What is given with the examples is under
+    `condition_train` and so on, or `condition`. Labels and conditions count if every split has
+    them. One array alone, as in a `.npy` file, is cut into the first 80, the next 10 and the last
     10 percent. The key `levels` says how many values a pixel takes; 256 if absent.
     """
 
@@ -56,14 +67,16 @@ class ArrayFile(Source):
         self._npz = isinstance(self._arrays, np.lib.npyio.NpzFile)
         members = self._arrays.zip.namelist() if self._npz else ["x.npy"]
         self._keys = [member[:-4] for member in members if member.endswith(".npy")]
-        # Keys of examples and labels, by split or, where they are cut into all, under None.
-        self._pairs: dict[str | None, tuple[str, str | None]] = self._find_pairs()
-        self._labelled = all(labels for _, labels in self._pairs.values())
-        shapes = {x: event_shape(*self._header(x), self._at(x)) for x, _ in self._pairs.values()}
+        # By split or, where all are cut out of the same arrays, under None.
+        self._sets: dict[str | None, _Keys] = self._find_sets()
+        self._labelled = all(keys.labels for keys in self._sets.values())
+        xs = [keys.x for keys in self._sets.values()]
+        shapes = {x: event_shape(*self._header(x), self._at(x)) for x in xs}
         self.event_shape = next(iter(shapes.values()))
         for key, shape in shapes.items():
             check_shape(shape, self.event_shape, self._at(key))
-        read = {key for pair in self._pairs.values() for key in pair}
+        self.condition_shape = self._find_condition_shape()
+        read = {key for keys in self._sets.values() for key in keys}
         read |= {_LEVELS} if len(self.event_shape) > 1 else set()
         self._unread = [key for m in members if (key := m.removesuffix(".npy")) not in read]
 
@@ -74,79 +87,119 @@ class ArrayFile(Source):
     def arrays(self, split: str) -> Arrays:
         """See `Source.arrays`; says what is in the file and is not used."""
         self._note_unread()
-        rows, pair = self._rows(split), self._pair(split)
+        rows, keys = self._rows(split), self._keys_of(split)
         where = f"The split {split!r} of {self.name}"
         if not len(rows):
-            count = self._header(pair[0])[0][0]
-            raise DatasetError(f"{where} has no examples: {self._at(pair[0])} holds {count}.")
-        labels = self._labels(pair)
-        x = check_examples(self._read(pair[0])[rows], where, levels=self._levels())
+            count = self._header(keys.x)[0][0]
+            raise DatasetError(f"{where} has no examples: {self._at(keys.x)} holds {count}.")
+        labels = self._labels(keys)
+        x = check_examples(self._read(keys.x)[rows], where, levels=self._levels())
         return x, None if labels is None else labels[rows]
+
+    def condition(self, split: str) -> np.ndarray | None:
+        """See `Source.condition`."""
+        key = self._keys_of(split).condition
+        if key is None or self.condition_shape is None:
+            return None
+        return check_condition(
+            self._read(key)[self._rows(split)], self.condition_shape, self._at(key)
+        )
 
     def info(self) -> DatasetInfo:
         """See `Source.info`."""
-        classes = [count_classes(self._labels(pair)) or 0 for pair in self._pairs.values()]
-        return described(self.name, self.event_shape, max(classes) or None, levels=self._levels())
+        classes = [count_classes(self._labels(keys)) or 0 for keys in self._sets.values()]
+        return described(
+            self.name,
+            self.event_shape,
+            max(classes) or None,
+            levels=self._levels(),
+            condition_shape=self.condition_shape,
+        )
 
     def splits(self) -> tuple[str, ...]:
         """See `Source.splits`."""
-        here = [s for s in SPLITS if s != "test" or not self._named or s in self._pairs]
+        here = [s for s in SPLITS if s != "test" or not self._named or s in self._sets]
         return tuple(split for split in here if len(self._rows(split)))
 
     def _note_unread(self) -> None:
         if self._unread:
             note(f"{self.name}: not read are {', '.join(map(repr, self._unread))}.")
-        without = [x for x, labels in self._pairs.values() if not labels]
-        if 0 < len(without) < len(self._pairs):
-            note(f"{self.name}: labels are not used, for {', '.join(map(repr, without))} has none.")
+        for what in ("labels", "condition"):
+            without = [keys.x for keys in self._sets.values() if not getattr(keys, what)]
+            if 0 < len(without) < len(self._sets):
+                names = ", ".join(map(repr, without))
+                verb = "is" if what == "condition" else "are"
+                note(f"{self.name}: {what} {verb} not used, for {names} has none.")
 
     @property
     def _named(self) -> bool:
         """Whether the keys name splits."""
-        return None not in self._pairs
+        return None not in self._sets
 
-    def _find_pairs(self) -> dict[str | None, tuple[str, str | None]]:
+    def _find_sets(self) -> dict[str | None, _Keys]:
         named = {split: x for split in SPLITS if (x := self._find("x", split))}
         if "train" in named:
-            return {split: (x, self._find("y", split)) for split, x in named.items()}
+            return {
+                split: _Keys(x, self._find("y", split), self._find(_CONDITION, split))
+                for split, x in named.items()
+            }
         labels = [key for key in self._keys if key in _LABEL_KEYS]
-        rest = [key for key in self._keys if key not in (*_LABEL_KEYS, _LEVELS)]
+        rest = [key for key in self._keys if key not in (*_LABEL_KEYS, _LEVELS, _CONDITION)]
         if len(rest) != 1 or len(labels) > 1:
             raise DatasetError(
                 f"{self.name} has the keys {', '.join(map(repr, self._keys)) or '(none)'}, where "
                 "'x_train', 'x_test' and the like, or one array, with labels under 'y', were "
                 "expected."
             )
-        return {None: (rest[0], labels[0] if labels else None)}
+        condition = _CONDITION if _CONDITION in self._keys else None
+        return {None: _Keys(rest[0], labels[0] if labels else None, condition)}
+
+    def _find_condition_shape(self) -> tuple[int, ...] | None:
+        """Shape of the condition of one example, None where not every split has one."""
+        shapes = {}
+        for keys in self._sets.values():
+            if keys.condition is None:
+                return None
+            where, count = self._at(keys.condition), self._header(keys.x)[0][0]
+            header = self._header(keys.condition)
+            shapes[where] = condition_shape(*header, count, self.event_shape, where)
+        first = next(iter(shapes.values()))
+        for where, shape in shapes.items():
+            if shape != first:
+                raise DatasetError(
+                    f"{where} holds conditions of shape {list(shape)}, where the {list(first)} of "
+                    "the others were expected."
+                )
+        return first
 
     def _find(self, prefix: str, split: str) -> str | None:
         keys = (f"{prefix}_{alias}" for alias in _ALIASES[split])
         return next((key for key in keys if key in self._keys), None)
 
-    def _pair(self, split: str) -> tuple[str, str | None]:
+    def _keys_of(self, split: str) -> _Keys:
         """Keys of the arrays that hold a split, be it with another one."""
         if not self._named:
-            return self._pairs[None]
-        if split == "test" and split not in self._pairs:
+            return self._sets[None]
+        if split == "test" and split not in self._sets:
             raise DatasetError(f"{self.name} has no key 'x_test' beside 'x_train'.")
-        return self._pairs.get(split) or self._pairs["train"]
+        return self._sets.get(split) or self._sets["train"]
 
     def _rows(self, split: str) -> np.ndarray:
         """Rows of a split in the arrays that hold it."""
-        pair = self._pair(split)
-        count = self._header(pair[0])[0][0]
+        keys = self._keys_of(split)
+        count = self._header(keys.x)[0][0]
         if not self._named:
             return cut_in_order(count)[split]
-        if split == "test" or "validation" in self._pairs:
+        if split == "test" or "validation" in self._sets:
             return np.arange(count)
-        train, held = hold_out_last_tenth(self._labels(pair), count)
+        train, held = hold_out_last_tenth(self._labels(keys), count)
         return train if split == "train" else held
 
-    def _labels(self, pair: tuple[str, str | None]) -> np.ndarray | None:
-        x, labels = pair
-        if not labels or not self._labelled:
+    def _labels(self, keys: _Keys) -> np.ndarray | None:
+        if not keys.labels or not self._labelled:
             return None
-        return check_labels(self._read(labels), self._header(x)[0][0], self._at(labels))
+        count, where = self._header(keys.x)[0][0], self._at(keys.labels)
+        return check_labels(self._read(keys.labels), count, where)
 
     def _levels(self) -> int:
         """Number of values that a pixel takes."""

@@ -46,6 +46,8 @@ class DatasetInfo:
         num_classes: Number of labels; None when there are none.
         kind: `"image"` or `"vector"`.
         columns: Names of a vector's D components, where the data name them; else None.
+        condition_shape: Shape of what each example comes with as its condition; None when there
+            is none.
 
     Example:
         >>> from tfp_realnvp import datasets
@@ -59,6 +61,7 @@ class DatasetInfo:
     num_classes: int | None
     kind: Literal["image", "vector"]
     columns: tuple[str, ...] | None = None
+    condition_shape: tuple[int, ...] | None = None
 
 
 class Source(AbstractContextManager):
@@ -80,6 +83,10 @@ class Source(AbstractContextManager):
     @abstractmethod
     def arrays(self, split: str) -> Arrays:
         """Examples and labels of one of `SPLITS`."""
+
+    def condition(self, split: str) -> np.ndarray | None:
+        """The conditions of the examples of a split, where they have any."""
+        return None
 
     @abstractmethod
     def info(self) -> DatasetInfo:

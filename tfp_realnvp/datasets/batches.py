@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,7 @@ _FLIP_STREAM = 0x666C6970
 def batches(
     x: np.ndarray,
     labels: np.ndarray | None = None,
+    condition: np.ndarray | None = None,
     *,
     batch_size: int,
     seed: int,
@@ -36,6 +37,7 @@ def batches(
     Args:
         x: Examples [N, ...]; they keep their type.
         labels: Labels [N], or None.
+        condition: What each example is given with, [N, ...], or None.
         batch_size: Examples in a batch.
         seed: Any integer.
         start_step: Step of the first batch, counted from the beginning of the run.
@@ -43,10 +45,12 @@ def batches(
             epoch that `start_step` lies in.
         shuffle: Draw a new order for every epoch; False keeps the order of `x`.
         drop_remainder: Leave out an epoch's last batch if it is smaller than the others.
-        flip: Mirror each image left to right with probability 1/2.
+        flip: Mirror each image left to right with probability 1/2, and with it a condition of
+            each of its pixels.
 
     Returns:
-        A dataset of x [B, ...] or (x [B, ...], labels [B]).
+        A dataset of x [B, ...] or (x [B, ...], labels [B]); with conditions of
+        (x, {"condition": ..., "labels": ...}), the latter if there are any.
 
     Raises:
         DatasetError: The sizes do not fit together, or `flip` is asked for of vectors.
@@ -75,6 +79,8 @@ def batches(
         )
     if labels is not None and len(labels) != len(x):
         raise DatasetError(f"There are {len(labels)} labels for {len(x)} examples.")
+    if condition is not None and len(condition) != len(x):
+        raise DatasetError(f"There are {len(condition)} conditions for {len(x)} examples.")
     if flip and x.ndim != 4:
         raise DatasetError(
             f"Only images [N, H, W, C] can be flipped; these examples have shape {list(x.shape)}."
@@ -86,11 +92,10 @@ def batches(
             f"Batches of {batch_size} cannot be made of {count} examples: not one is full."
         )
     with tf.device("CPU"):
-        source_x = tf.convert_to_tensor(x)
-        source_labels = None if labels is None else tf.convert_to_tensor(labels)
+        source = tf.nest.map_structure(tf.convert_to_tensor, as_elements(x, labels, condition))
     key = seed % 2**63
 
-    def batch(step: tf.Tensor) -> tf.Tensor | tuple[tf.Tensor, tf.Tensor]:
+    def batch(step: tf.Tensor) -> Any:
         epoch, place = step // steps_per_epoch, step % steps_per_epoch
         start = place * batch_size
         rows = tf.range(start, tf.minimum(start + batch_size, count))
@@ -100,10 +105,14 @@ def batches(
             rows = tf.random.experimental.index_shuffle(
                 rows, seed=tf.stack([key, epoch]), max_index=tf.constant(count - 1, tf.int64)
             )
-        images = tf.gather(source_x, rows)
-        if flip:
-            images = _flip(images, seed=tf.stack([key ^ _FLIP_STREAM, step]))
-        return images if source_labels is None else (images, tf.gather(source_labels, rows))
+
+        def chosen(values: tf.Tensor) -> tf.Tensor:
+            values = tf.gather(values, rows)
+            if flip and len(values.shape) == 4:  # alike for an image and its condition
+                values = _flip(values, seed=tf.stack([key ^ _FLIP_STREAM, step]))
+            return values
+
+        return tf.nest.map_structure(chosen, source)
 
     endless = num_steps is None and shuffle
     if num_steps is None:
@@ -121,6 +130,13 @@ def batches(
     options = tf.data.Options()
     options.deterministic = True
     return dataset.prefetch(tf.data.AUTOTUNE).with_options(options)
+
+
+def as_elements(x: Any, labels: Any, condition: Any) -> Any:
+    """Examples with what belongs to them, in the form that Keras takes."""
+    if condition is not None:
+        return x, {"condition": condition} | ({} if labels is None else {"labels": labels})
+    return x if labels is None else (x, labels)
 
 
 def _flip(images: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:

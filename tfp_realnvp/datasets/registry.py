@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from tfp_realnvp.datasets import array_files, tables
 from tfp_realnvp.datasets.array_checks import check_pair, check_shape, count_classes, described
 from tfp_realnvp.datasets.base import (
@@ -24,6 +26,7 @@ from tfp_realnvp.datasets.base import (
     check_split,
     expanded,
 )
+from tfp_realnvp.datasets.batches import as_elements
 from tfp_realnvp.datasets.digits import Digits
 from tfp_realnvp.datasets.image_files import ImageFiles
 from tfp_realnvp.datasets.selection import Selection
@@ -147,7 +150,8 @@ def load(
 
     Returns:
         A dataset of (uint8 image [H, W, C], int64 label), or of images or float32 vectors
-        [D] alone where there are no labels.
+        [D] alone where there are no labels. Where there are conditions, it is of
+        (example, {"condition": ..., "labels": ...}), the latter if there are any.
 
     Raises:
         DatasetError: The name, the split, an option or the data are not as they must be.
@@ -161,9 +165,11 @@ def load(
     """
     import tensorflow as tf
 
-    x, labels = load_arrays(name, split=split, data_dir=data_dir, **options)
+    check_split(split)
+    with _opened(name, data_dir, options) as source:
+        (x, labels), condition = source.arrays(split), source.condition(split)
     with tf.device("CPU"):
-        return tf.data.Dataset.from_tensor_slices(x if labels is None else (x, labels))
+        return tf.data.Dataset.from_tensor_slices(as_elements(x, labels, condition))
 
 
 def load_arrays(
@@ -187,6 +193,29 @@ def load_arrays(
     check_split(split)
     with _opened(name, data_dir, options) as source:
         return source.arrays(split)
+
+
+def load_condition(
+    name: PathLike, split: str = "train", data_dir: PathLike | None = None, **options: Any
+) -> np.ndarray | None:
+    """Loads what the examples of a split are given with, in the order of `load_arrays`.
+
+    Returns:
+        Conditions [N, K], or of images also [N, H, W, K], float32 or integers; None where the
+        data have none.
+
+    Raises:
+        DatasetError: The name, the split, an option or the data are not as they must be.
+        DatasetNotFoundError: There is no such file.
+
+    Example:
+        >>> from tfp_realnvp import datasets
+        >>> datasets.load_condition("moons") is None
+        True
+    """
+    check_split(split)
+    with _opened(name, data_dir, options) as source:
+        return source.condition(split)
 
 
 def info(name: PathLike, data_dir: PathLike | None = None, **options: Any) -> DatasetInfo:

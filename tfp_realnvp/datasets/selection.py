@@ -33,22 +33,28 @@ class Selection(Source):
         self._size = Decoding(image_size=image_size).image_size
         if self._size is not None and self._known.kind != "image":
             raise DatasetError(f"image_size is for images; {self.name} has vectors.")
+        if self._size is not None and len(self._known.condition_shape or ()) == 3:
+            raise DatasetError(f"{self.name} has a condition of each pixel: give no image_size.")
 
     def arrays(self, split: str) -> Arrays:
         """See `Source.arrays`."""
         x, labels = self._source.arrays(split)
         if self._classes is not None:
-            assert labels is not None
-            number = np.full(labels.max(initial=max(self._classes)) + 1, -1)
-            number[self._classes] = np.arange(len(self._classes))
-            kept = number[labels] >= 0
-            x, labels = x[kept], number[labels[kept]]
+            numbers = self._numbers(labels)
+            x, labels = x[numbers >= 0], numbers[numbers >= 0]
             if not len(x):
                 raise DatasetError(
                     f"The split {split!r} of {self.name} has no examples of classes "
                     f"{self._classes}."
                 )
         return (x if self._size is None else _resized(x, self._size)), labels
+
+    def condition(self, split: str) -> np.ndarray | None:
+        """See `Source.condition`."""
+        condition = self._source.condition(split)
+        if condition is None or self._classes is None:
+            return condition
+        return condition[self._numbers(self._source.arrays(split)[1]) >= 0]
 
     def info(self) -> DatasetInfo:
         """See `Source.info`."""
@@ -62,6 +68,13 @@ class Selection(Source):
     def splits(self) -> tuple[str, ...]:
         """See `Source.splits`."""
         return self._source.splits()
+
+    def _numbers(self, labels: np.ndarray | None) -> np.ndarray:
+        """Returns the new numbers of labels, -1 for those that are not kept."""
+        assert labels is not None and self._classes is not None
+        number = np.full(labels.max(initial=max(self._classes)) + 1, -1)
+        number[self._classes] = np.arange(len(self._classes))
+        return number[labels]
 
     def _checked(self, classes: Any) -> list[int]:
         count = self._known.num_classes

@@ -51,7 +51,7 @@ def evaluate(
         what: what is computed, by which the flow keeps the graph.
         function: of some rows and their context; returns a tensor of as many rows.
         data: `[N, ...]`.
-        context: of all rows; its labels are `[N]` or None.
+        context: of all rows; its labels are `[N]` or None, its condition `[N, ...]` or None.
         finish: of the results of all rows of a call.
         rows_at_once: bounds how many rows are worked on at a time; None for no other bound than
             the plan's.
@@ -63,13 +63,17 @@ def evaluate(
     if rows_at_once is not None:
         arguments.whole(what, "rows_at_once", rows_at_once)
     if not len(data):  # what a row of zeros gives says the dtype and the shape
-        row = np.zeros([1, *data.shape[1:]], data.dtype)
-        own = context.replace(labels=None if context.labels is None else np.zeros([1], int))
-        return evaluate(dist, what, function, row, own, finish=finish)[:0]
+
+        def one(rows: Any) -> Any:
+            return None if rows is None else np.zeros([1, *rows.shape[1:]], rows.dtype)
+
+        own = context.replace(labels=one(context.labels), condition=one(context.condition))
+        return evaluate(dist, what, function, one(data), own, finish=finish)[:0]
     plan = plan_for_values(dist, rows=len(data), rows_at_once=rows_at_once, exact=context.exact)
 
-    def of_rows(rows, labels, seed, first_row, draw):
-        own = context.replace(labels=labels, seed=seed, first_row=first_row, draw=draw)
+    def of_rows(rows, labels, condition, seed, first_row, draw):
+        given = {"labels": labels, "condition": condition}
+        own = context.replace(**given, seed=seed, first_row=first_row, draw=draw)
         return finish(map_rows(function, [rows], own, plan, dtype=dist.dtype))
 
     assert plan.rows_at_once is not None
@@ -79,7 +83,8 @@ def evaluate(
         # A graph of one row knows that: convolutions of one image are computed in another way.
         key = f"{what} of {'one' if len(rows) == 1 else 'many'}, {plan}"
         draw = tf.convert_to_tensor(own.draw)  # as a number, it would be traced for
-        result = graph(dist, key, of_rows)(rows, own.labels, own.seed, own.first_row, draw)
+        given = own.labels, own.condition
+        result = graph(dist, key, of_rows)(rows, *given, own.seed, own.first_row, draw)
         results.append(result.numpy())
         if progress is not None:
             progress(len(rows))

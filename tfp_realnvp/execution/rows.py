@@ -30,7 +30,8 @@ def map_rows(
             each of which depends on that row, its number, its label and its condition alone. It
             asserts nothing of its result: the next part would wait for that.
         batch: tensors `[N, ...]`.
-        context: of the whole batch; its labels and its condition are `[N, ...]`, or one for all.
+        context: of the whole batch; its labels are `[N]` or one for all, its condition
+            `[N, *condition_shape]`.
         plan: how the rows are worked on.
         dtype: of the result.
 
@@ -106,13 +107,16 @@ def in_turn(
 
     Args:
         data: `[N, ...]`.
-        context: of all rows; its labels are `[N]` or None.
+        context: of all rows; its labels are `[N]` or None, its condition `[N, ...]` or None.
         rows_at_once: the most rows at a time.
     """
     for start in range(0, len(data), rows_at_once):
         rows = slice(start, start + rows_at_once)
-        labels = None if context.labels is None else context.labels[rows]
-        own = context.replace(labels=labels, first_row=tf.constant(start, tf.int64))
+        own = context.replace(
+            labels=None if context.labels is None else context.labels[rows],
+            condition=None if context.condition is None else context.condition[rows],
+            first_row=tf.constant(start, tf.int64),
+        )
         yield data[rows], own
 
 

@@ -126,6 +126,7 @@ def build(
     dtype: str = "float32",
     levels: int = 256,
     num_classes: int | None = None,
+    condition_shape: Sequence[int] | None = None,
     conditioner_dtype: str | None = None,
     recompute: bool = False,
     name: str | None = None,
@@ -140,6 +141,8 @@ def build(
         dtype: dtype of the flow's arithmetic, `"float32"` or `"float64"`.
         levels: number of integer levels of images, at least 2; vectors have none.
         num_classes: makes the flow conditional on this many classes.
+        condition_shape: makes it conditional on vectors `(K,)`, or of images also on features
+            `(H, W, K)` of each pixel; see `nvp.Flow`.
         conditioner_dtype: Keras dtype policy of the conditioners, such as `"mixed_bfloat16"`.
         recompute: saves memory in training; see `nvp.Flow`.
         name: name of the distribution, such as in a joint one of two flows; None for the flow's.
@@ -182,6 +185,7 @@ def build(
         dtype=dtype,
         conditioner_dtype=conditioner_dtype,
         num_classes=num_classes,
+        condition_shape=condition_shape,
         recompute=recompute,
         name=flow if name is None else name,
     )

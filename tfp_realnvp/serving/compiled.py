@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, stateless_seed
-from tfp_realnvp.core.data_checks import check_data, labels_of_examples
+from tfp_realnvp.core.data_checks import check_data, given_to_examples
 from tfp_realnvp.execution import device
 from tfp_realnvp.execution.plan import Plan
 from tfp_realnvp.execution.rows import map_rows
@@ -54,19 +54,21 @@ class Compiled:
         self._plan = Plan(min(arguments.whole("Compiled", "shards", shards), num))
         shape = tuple(dist.event_shape)
         labels = None if dist.num_classes is None else tf.TensorSpec([num], tf.int32)
+        condition = dist.condition_shape and tf.TensorSpec([num, *dist.condition_shape], dist.dtype)
         self._log_prob = _graph(self._log_prob_in_shards).get_concrete_function(
-            tf.TensorSpec([num, *shape], dist.dtype), labels
+            tf.TensorSpec([num, *shape], dist.dtype), labels, condition
         )
         self._sample = _graph(self._sample_in_shards).get_concrete_function(
-            tf.TensorSpec([2], tf.int32), tf.TensorSpec(shape, dist.dtype), labels
+            tf.TensorSpec([2], tf.int32), tf.TensorSpec(shape, dist.dtype), labels, condition
         )
 
-    def log_prob(self, data: Any, labels: Any = None) -> np.ndarray:
+    def log_prob(self, data: Any, labels: Any = None, *, condition: Any = None) -> np.ndarray:
         """Returns log-probabilities in nats, `[num]`.
 
         Args:
             data: `[num, D]`.
             labels: `[num]`, or one for all, for class-conditional flows.
+            condition: `[num, *condition_shape]`, or one for all, for flows with a condition.
 
         Raises:
             ValueError: bad data, or another number of them.
@@ -76,12 +78,13 @@ class Compiled:
         if len(data) != self._num:
             raise ValueError(f"Compiled for batches of {self._num} vectors, got {len(data)}.")
         data = tf.convert_to_tensor(data, dist.dtype)
-        return self._log_prob(data, self._labels(labels)).numpy()
+        return self._log_prob(data, *self._given(labels, condition)).numpy()
 
     def sample(
         self,
         *,
         labels: Any = None,
+        condition: Any = None,
         temperature: float | Sequence[float] = 1.0,
         seed: Any = None,
     ) -> np.ndarray:
@@ -89,6 +92,7 @@ class Compiled:
 
         Args:
             labels: `[num]`, or one for all, for class-conditional flows.
+            condition: `[num, *condition_shape]`, or one for all, for flows with a condition.
             temperature: standard deviation of the base; a sequence gives one per scale, finest
                 first.
             seed: an int or a stateless int32 `[2]` seed; None draws one.
@@ -100,31 +104,33 @@ class Compiled:
         if seed is None:
             seed = np.random.default_rng().integers(2**62)
         scales = np.broadcast_to(temperatures(self._dist, temperature), self._dist.event_shape)
-        return self._sample(stateless_seed(seed), tf.constant(scales), self._labels(labels)).numpy()
+        given = self._given(labels, condition)
+        return self._sample(stateless_seed(seed), tf.constant(scales), *given).numpy()
 
-    def _labels(self, labels):
+    def _given(self, labels, condition):
         dist = self._dist
-        labels = labels_of_examples(labels, dist.num_classes, self._num, name=dist.name)
+        given = given_to_examples(dist, self._num, labels, condition)
+        dtypes = {"labels": tf.int32, "condition": dist.dtype}
         # None is passed on: a concrete function that misses an argument takes milliseconds.
-        return None if labels is None else tf.constant(labels, tf.int32)
+        return [None if v is None else tf.constant(v, dtypes[k]) for k, v in given.items()]
 
-    def _log_prob_in_shards(self, data, labels):
-        return self._in_shards(self._dist.log_prob_in, data, labels)
+    def _log_prob_in_shards(self, data, labels, condition):
+        return self._in_shards(self._dist.log_prob_in, data, labels, condition)
 
-    def _sample_in_shards(self, seed, scales, labels):
+    def _sample_in_shards(self, seed, scales, labels, condition):
         # Drawn at once: the number of shards changes no sample.
         z = self._dist.distribution.sample(self._num, seed=seed) * scales
-        return self._in_shards(functools.partial(decode_rows, self._dist), z, labels)
+        return self._in_shards(functools.partial(decode_rows, self._dist), z, labels, condition)
 
-    def _in_shards(self, function, rows, labels):
+    def _in_shards(self, function, rows, labels, condition):
         @tf.function(autograph=False, jit_compile=True)
-        def compiled(rows, labels):
-            return function(rows, Context(labels=labels))
+        def compiled(rows, labels, condition):
+            return function(rows, Context(labels=labels, condition=condition))
 
         return map_rows(
-            lambda rows, context: compiled(rows, context.labels),
+            lambda rows, context: compiled(rows, context.labels, context.condition),
             [rows],
-            Context(labels=labels),
+            Context(labels=labels, condition=condition),
             self._plan,
             dtype=self._dist.dtype,
         )

@@ -15,7 +15,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, stateless_seed
-from tfp_realnvp.core.data_checks import check_data, labels_of_examples
+from tfp_realnvp.core.data_checks import check_data, given_to_examples
 from tfp_realnvp.execution import device
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.kernels import Kernels
@@ -66,7 +66,9 @@ class Lite:
         self._weights = [(v, v.numpy()) for v in variables if v.dtype == "float32"]
         self._calls: dict[str, Callable[..., np.ndarray]] = {}
 
-    def log_prob(self, data: Any, labels: Any = None, *, seed: Any = None) -> np.ndarray:
+    def log_prob(
+        self, data: Any, labels: Any = None, *, condition: Any = None, seed: Any = None
+    ) -> np.ndarray:
         """Returns log-probabilities in nats, `[num]`.
 
         Those of images are under one draw of the noise, and with a seed those of
@@ -75,6 +77,7 @@ class Lite:
         Args:
             data: `[num, *event]` images (integers) or vectors.
             labels: `[num]`, or one for all, for class-conditional flows.
+            condition: `[num, *condition_shape]`, or one for all, for flows with a condition.
             seed: an int or a stateless int32 `[2]` seed of the noise; None draws fresh noise,
                 which takes less time.
 
@@ -89,12 +92,13 @@ class Lite:
         inputs = {"data": data.astype("float32")}
         if dist.quantizer is not None:
             inputs["noise"] = self._noise(dist.quantizer, inputs["data"], seed)
-        return self._run("log_prob", _log_prob, inputs, labels)
+        return self._run("log_prob", _log_prob, inputs, labels, condition)
 
     def sample(
         self,
         *,
         labels: Any = None,
+        condition: Any = None,
         temperature: float | Sequence[float] = 1.0,
         seed: Any = None,
     ) -> np.ndarray:
@@ -102,6 +106,7 @@ class Lite:
 
         Args:
             labels: `[num]`, or one for all, for class-conditional flows.
+            condition: `[num, *condition_shape]`, or one for all, for flows with a condition.
             temperature: standard deviation of the base; a sequence gives one per scale, finest
                 first.
             seed: an int or a stateless int32 `[2]` seed; None draws afresh, which takes less time.
@@ -116,7 +121,7 @@ class Lite:
             latents = self._random.standard_normal(size, "float32")
         else:
             latents = draw(self._dist, "Lite.sample", self._num, seed)
-        drawn = self._run("sample", _decode, {"latents": latents * scales}, labels)
+        drawn = self._run("sample", _decode, {"latents": latents * scales}, labels, condition)
         if self._dist.levels is None:
             return drawn
         if not np.isfinite(drawn).all():
@@ -129,11 +134,11 @@ class Lite:
             return self._random.random(data.shape, "float32")
         return quantizer.base_noise(tf.constant(data), Context(seed=seed)).numpy()
 
-    def _run(self, name, function, inputs, labels):
-        dist = self._dist
-        labels = labels_of_examples(labels, dist.num_classes, self._num, name=dist.name)
-        if labels is not None:
-            inputs = {**inputs, "labels": labels.astype("int32")}
+    def _run(self, name, function, inputs, labels, condition):
+        given = given_to_examples(self._dist, self._num, labels, condition)
+        dtypes = {"labels": "int32", "condition": "float32"}
+        known = {k: v.astype(dtypes[k]) for k, v in given.items() if v is not None}
+        inputs = {**inputs, **known}
         if name not in self._calls:
             self._calls[name] = self._converted(function, inputs)
         return self._calls[name](inputs)
@@ -202,16 +207,16 @@ class _Program:
         return self._interpreter.get_tensor(self._output)
 
 
-def _log_prob(dist, data, labels=None, noise=None):
-    context = Context(labels=labels, exact=True, kernels=_KERNELS)
+def _log_prob(dist, data, noise=None, **given):
+    context = Context(**given, exact=True, kernels=_KERNELS)
     if noise is None:
         return dist.log_prob_in(data, context)
-    noise, log_q = dist.quantizer.noise_and_log_q(data, noise, context)
+    inside = dist.bijector.within(context, tf.shape(data)[:1])
+    noise, log_q = dist.quantizer.noise_and_log_q(data, noise, inside)
     z, log_det = dist.continuous.inverse_and_log_det(data + noise, context)
     return dist.distribution.log_prob(z) + log_det - log_q
 
 
-def _decode(dist, latents, labels=None):
-    return dist.bijector.forward_and_log_det(
-        latents, Context(labels=labels, exact=True, kernels=_KERNELS)
-    )[0]
+def _decode(dist, latents, **given):
+    context = Context(**given, exact=True, kernels=_KERNELS)
+    return dist.bijector.forward_and_log_det(latents, context)[0]

@@ -25,8 +25,9 @@ def export(
     """Writes a SavedModel; it loads and runs with TensorFlow alone.
 
     Signatures (vectors: `x` float `[N, D]` where images are named, and no `bits_per_dim`;
-    class-conditional flows take `labels` int32 `[N]` as well, one for each example, and `sample`
-    one for each of `num_samples`):
+    class-conditional flows take `labels` int32 `[N]` as well, one for each example, and flows with
+    a condition `condition` float `[N, *condition_shape]`; `sample` takes one for each of
+    `num_samples`):
 
     * `serving_default`: `images` uint8 `[N, H, W, C]` to `log_prob` `[N]` in nats and
       `bits_per_dim` `[N]`; deterministic, with each example's own fixed noise;

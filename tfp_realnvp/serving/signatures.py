@@ -43,7 +43,7 @@ def signatures(
     Returns:
         Concrete functions by name.
     """
-    levels, num_classes = dist.levels, dist.num_classes
+    levels = dist.levels
     images = levels is not None
     name = "images" if images else "x"
     latent_size = sum(dist.latent_sizes)
@@ -57,10 +57,13 @@ def signatures(
     latent_spec = spec("latents", [batch_size, latent_size], dist.dtype)
     seed_spec = spec("seed", [2], tf.int32)
 
-    def over_rows(key: str, function: RowFunction, rows: Any, labels: Any, context: Context):
-        if num_classes is not None:
-            labels = _one_each(labels, tf.shape(rows)[0])  # the flow asserts their values
-        context = context.replace(labels=labels, exact=True)
+    def over_rows(
+        key: str, function: RowFunction, rows: Any, given: dict[str, tf.Tensor], context: Context
+    ) -> tf.Tensor:
+        own = {what: _one_each(what, part, tf.shape(rows)[0]) for what, part in given.items()}
+        if "condition" in own:  # the flow asserts the values of labels
+            own["condition"] = _finite(own["condition"], "the condition")
+        context = context.replace(**own, exact=True)
         plan = plan_for_export(dist, batch_size=rows.shape[0])
 
         def of_any() -> tf.Tensor:
@@ -70,10 +73,14 @@ def signatures(
             return _one_apart(function, rows, context, of_any)
         return of_any()
 
+    def parted(inputs: dict[str, tf.Tensor]) -> tuple[tf.Tensor, dict[str, tf.Tensor]]:
+        return inputs[name], {key: value for key, value in inputs.items() if key != name}
+
     def checked(data: tf.Tensor) -> tf.Tensor:
         return _finite(data, name) if levels is None else asserted_pixels(data, levels)
 
-    def serving_default(labels=None, **data):
+    def serving_default(**inputs):
+        data, given = parted(inputs)
         count = num_importance_samples if images else 1
 
         def likelihood(rows, context):
@@ -84,18 +91,19 @@ def signatures(
             return tf.reduce_logsumexp(tf.stack(draws), 0) - mean
 
         context = Context(noise="per_example")
-        log_prob = over_rows("serving_default", likelihood, checked(data[name]), labels, context)
+        log_prob = over_rows("serving_default", likelihood, checked(data), given, context)
         if not images:
             return {"log_prob": log_prob}
         return {"log_prob": log_prob, "bits_per_dim": -log_prob / nats_per_unit(dist)}
 
-    def log_prob(seed, labels=None, **data):
+    def log_prob(seed, **inputs):
         # Where there is no noise, nothing else reads the seed and its shape.
         tf.raw_ops.Assert(condition=True, data=[seed])
-        rows, context = checked(data[name]), Context(seed=seed)
-        return {"log_prob": over_rows("log_prob", dist.log_prob_in, rows, labels, context)}
+        data, given = parted(inputs)
+        rows, context = checked(data), Context(seed=seed)
+        return {"log_prob": over_rows("log_prob", dist.log_prob_in, rows, given, context)}
 
-    def sample(num_samples, temperature, seed, labels=None):
+    def sample(num_samples, temperature, seed, **given):
         most = MOST_LATENTS // latent_size
         num_samples = _asserted(
             num_samples,
@@ -111,15 +119,16 @@ def signatures(
             [num_samples, latent_size], seed=seed, dtype=dist.dtype, alg="philox"
         )
         z *= tf.cast(temperature, dist.dtype)
-        return {name: as_data(dist, over_rows("sample", decoded, z, labels, EXACT))}
+        return {name: as_data(dist, over_rows("sample", decoded, z, given, EXACT))}
 
-    def encode(labels=None, **data):
+    def encode(**inputs):
+        data, given = parted(inputs)
         encoded = functools.partial(encode_rows, dist)
-        return {"latents": over_rows("encode", encoded, checked(data[name]), labels, EXACT)}
+        return {"latents": over_rows("encode", encoded, checked(data), given, EXACT)}
 
-    def decode(latents, labels=None):
+    def decode(latents, **given):
         rows = _finite(latents, "latents")
-        return {name: as_data(dist, over_rows("decode", decoded, rows, labels, EXACT))}
+        return {name: as_data(dist, over_rows("decode", decoded, rows, given, EXACT))}
 
     decoded = functools.partial(decode_rows, dist)
     draw_spec = {
@@ -136,8 +145,11 @@ def signatures(
     ]
     graphs = {}
     for function, inputs, count in described:
-        if num_classes is not None:
+        if dist.num_classes is not None:
             inputs = {**inputs, **spec("labels", [count], tf.int32)}
+        if dist.condition_shape is not None:
+            shape = [count, *dist.condition_shape]
+            inputs = {**inputs, **spec("condition", shape, dist.dtype)}
         graph = tf.function(_of_shapes(function), autograph=False)
         graphs[function.__name__] = graph.get_concrete_function(**inputs)
     return graphs
@@ -156,17 +168,20 @@ def _one_apart(
     def of_one() -> tf.Tensor:
         # Not `tf.reshape` or `tf.ensure_shape`: from these TensorFlow concludes that the batch
         # has one row, outside of this branch too.
-        labels = context.labels
-        own = context.replace(labels=None if labels is None else tf.gather(labels, [0]))
-        return function(tf.gather(rows, [0]), own)
+        def first(values: Any) -> Any:
+            return None if values is None else tf.gather(values, [0])
+
+        own = context.replace(labels=first(context.labels), condition=first(context.condition))
+        return function(first(rows), own)
 
     return tf.cond(tf.equal(tf.shape(rows)[0], 1), of_one, of_any)
 
 
-def _one_each(labels: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-    given = tf.shape(labels)[0]
-    sentence = "labels must be one for each of {} examples, got {}."
-    return _asserted(labels, tf.equal(given, count), sentence, count, given)
+def _one_each(what: str, values: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+    given = tf.shape(values)[0]
+    name = "labels" if what == "labels" else "the condition"
+    sentence = f"{name} must be one for each of {{}} examples, got {{}}."
+    return _asserted(values, tf.equal(given, count), sentence, count, given)
 
 
 def _finite(values: tf.Tensor, what: str) -> tf.Tensor:

@@ -12,7 +12,7 @@ import numpy as np
 
 from tfp_realnvp import datasets
 from tfp_realnvp.core import arguments
-from tfp_realnvp.core.data_checks import check_data, check_labels
+from tfp_realnvp.core.data_checks import check_data, given_to_examples
 from tfp_realnvp.core.status_line import Countdown
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.uses.latents import sample
@@ -64,13 +64,11 @@ def evaluate(
     """
     if examples is not None:
         arguments.whole("evaluate", "examples", examples)
-    x, labels = datasets.load_arrays(dataset, split, data_dir, **(data_options or {}))
-    labels = labels if dist.num_classes is not None else None
-    check_split(dist, x, labels, dataset=dataset, split=split)
+    arrays = arrays_for(dist, dataset, split, data_dir, data_options)
+    check_split(dist, *arrays, dataset=dataset, split=split)
     figures = evaluate_arrays(
         dist,
-        x,
-        labels,
+        *arrays,
         examples=examples,
         num_importance_samples=num_importance_samples,
         seed=seed,
@@ -79,17 +77,42 @@ def evaluate(
     return {"dataset": os.fspath(dataset), "split": split, **figures}
 
 
+def arrays_for(
+    dist: Flow,
+    dataset: str | os.PathLike[str],
+    split: str,
+    data_dir: str | os.PathLike[str] | None = None,
+    data_options: Mapping[str, Any] | None = None,
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Returns a split's examples, and the labels and conditions that a flow is conditional on.
+
+    Args:
+        dist: a flow.
+        dataset: name or path of the data set.
+        split: name of the split.
+        data_dir: where data sets are kept.
+        data_options: options of the data set; see `datasets.load`.
+    """
+    options = data_options or {}
+    x, labels = datasets.load_arrays(dataset, split, data_dir, **options)
+    condition = None
+    if dist.condition_shape is not None:
+        condition = datasets.load_condition(dataset, split, data_dir, **options)
+    return x, labels if dist.num_classes is not None else None, condition
+
+
 def evaluate_arrays(
     dist: Flow,
     x: np.ndarray,
     labels: np.ndarray | None,
+    condition: np.ndarray | None = None,
     *,
     examples: int | None = None,
     num_importance_samples: int = 8,
     seed: int = 0,
     verbose: bool = False,
 ) -> dict[str, Any]:
-    """Evaluates a flow on the first of examples `[N, *event]` and of their labels; see `evaluate`.
+    """Evaluates a flow on the first of examples, with their labels and conditions; see `evaluate`.
 
     Returns:
         The number of examples and the figures.
@@ -98,7 +121,11 @@ def evaluate_arrays(
         ValueError: an argument out of range.
     """
     arguments.whole("evaluate", "num_importance_samples", num_importance_samples)
-    x, labels = x[:examples], None if labels is None else labels[:examples]
+    x = x[:examples]
+    given: dict[str, Any] = {
+        key: None if part is None else part[:examples]
+        for key, part in (("labels", labels), ("condition", condition))
+    }
     result: dict[str, Any] = {"examples": len(x)}
     counts = [1] if dist.levels is None else sorted({1, num_importance_samples})
     unit = "examples" if dist.levels is None else "images times samples"
@@ -107,29 +134,35 @@ def evaluate_arrays(
         total = len(x) * sum(counts)
         progress = Countdown("testing", total, unit=unit, stream=sys.stderr).advance
     for k in counts:
-        nats = -log_prob(dist, x, labels, num_importance_samples=k, seed=seed, progress=progress)
+        nats = -log_prob(dist, x, **given, num_importance_samples=k, seed=seed, progress=progress)
         figures = nats.astype(np.float64) / nats_per_unit(dist)
         name = "nats" if dist.levels is None else f"bits_per_dim_{k}"
         result[name], result[f"{name}_standard_error"] = mean_and_error(figures)
     return result
 
 
-def speeds(dist: Flow, x: np.ndarray, labels: np.ndarray | None) -> dict[str, float]:
+def speeds(
+    dist: Flow, x: np.ndarray, labels: np.ndarray | None, condition: np.ndarray | None = None
+) -> dict[str, float]:
     """Returns the times of a likelihood and of samples, of a batch of 64, in milliseconds.
 
     Args:
         dist: a flow.
         x: examples `[N, *event]`, taken again and again where there are fewer.
         labels: `[N]` for class-conditional flows.
+        condition: `[N, *condition_shape]` for flows with one.
 
     Returns:
         `log_prob_ms` and `sample_ms`, medians of three calls behind a first one.
     """
     rows = np.arange(SPEED_BATCH) % len(x)
-    x, labels = x[rows], None if labels is None else labels[rows]
+    given: dict[str, Any] = {
+        key: None if part is None else part[rows]
+        for key, part in (("labels", labels), ("condition", condition))
+    }
     calls = {
-        "log_prob_ms": lambda: log_prob(dist, x, labels, num_importance_samples=1),
-        "sample_ms": lambda: sample(dist, SPEED_BATCH, labels=labels, seed=0),
+        "log_prob_ms": lambda: log_prob(dist, x[rows], num_importance_samples=1, **given),
+        "sample_ms": lambda: sample(dist, SPEED_BATCH, seed=0, **given),
     }
     return {name: _milliseconds(call) for name, call in calls.items()}
 
@@ -147,6 +180,7 @@ def check_split(
     dist: Flow,
     x: np.ndarray,
     labels: np.ndarray | None,
+    condition: np.ndarray | None = None,
     *,
     dataset: str | os.PathLike[str],
     split: str,
@@ -157,20 +191,24 @@ def check_split(
         dist: a flow.
         x: examples `[N, *event]`.
         labels: `[N]`; None where there are none, or the flow is not conditional on them.
+        condition: `[N, ...]`; likewise.
         dataset: name or path of the data set.
         split: name of the split.
 
     Raises:
-        ValueError: no examples, others than the flow models, or labels missing or out of range.
+        ValueError: no examples, others than the flow models, or labels or conditions missing or not
+            what they must be.
     """
     name, place = dist.name.rstrip("/"), f"Split {split!r} of {os.fspath(dataset)}"
     if not len(x):
         raise ValueError(f"{place} has no examples.")
     if dist.num_classes is not None and labels is None:
         raise ValueError(f"{place} has no labels, and {name} is conditional on classes.")
+    if dist.condition_shape is not None and condition is None:
+        raise ValueError(f"{place} has no condition, and {name} is conditional on one.")
     try:
         check_data(x, tuple(dist.event_shape), dist.levels, name=name)
-        check_labels(labels, dist.num_classes, len(x), name=name)
+        given_to_examples(dist, len(x), labels, condition)
     except ValueError as error:
         raise ValueError(f"{place}: {error}") from error
 

@@ -13,7 +13,12 @@ import tensorflow as tf
 from tfp_realnvp.core import arguments
 
 # What a batch that is a dictionary calls its parts, as TensorFlow Datasets or Keras do.
-KEYS = (("x", "image", "images"), ("y", "label", "labels"), ("sample_weight",))
+KEYS = {
+    "x": ("x", "image", "images"),
+    "labels": ("y", "label", "labels"),
+    "weights": ("sample_weight",),
+    "condition": ("condition",),
+}
 
 
 class Batch(NamedTuple):
@@ -23,52 +28,70 @@ class Batch(NamedTuple):
         x: `[N, *event]`.
         labels: `[N]`, or None.
         weights: sample weights `[N]`, or None.
+        condition: `[N, *condition_shape]`, or None.
     """
 
     x: Any
     labels: Any = None
     weights: Any = None
+    condition: Any = None
 
     def each(self, change: Callable[[Any], Any]) -> Batch:
         """Returns the parts that there are, changed."""
         return Batch(*(None if part is None else change(part) for part in self))
 
 
-def batch_of(data: Any) -> Batch:
-    """Returns the parts of `x`, `(x,)`, `(x, labels)`, `(x, labels, weights)` or a dictionary.
+def batch_of(data: Any, *, second: str = "labels") -> Batch:
+    """Returns the parts of `x`, `(x,)`, `(x, given)`, `(x, given, weights)` or a dictionary.
 
-    A dictionary's parts have the names in `KEYS`; what else it holds is left aside.
+    What is given is the labels, or the condition, or a dictionary of either or both. Dictionaries'
+    parts have the names in `KEYS`; what else those of examples hold is left aside.
+
+    Args:
+        data: a batch, or all data.
+        second: `"labels"` or `"condition"`: what is given by itself.
 
     Raises:
-        ValueError: a longer tuple, or a dictionary without examples.
+        ValueError: a longer tuple, or a dictionary without examples, or without what is given.
     """
-    x, labels, weights = _unpacked(data)
-    if labels is None and _is_parts(x):
-        x, labels, weights = _unpacked(x)
-    if isinstance(x, Mapping):
-        found = [next((x[key] for key in keys if key in x), None) for keys in KEYS]
-        if found[0] is None:
+    x, given, weights = _unpacked(data)
+    if given is None and _is_parts(x) and not isinstance(x, Batch):
+        x, given, weights = _unpacked(x)
+    if isinstance(x, Batch):
+        return x
+    parts = {"x": x, "weights": weights, second: given}
+    if isinstance(given, Mapping):
+        parts = {"x": x, "weights": weights, **_named(given, "labels", "condition")}
+        if parts["labels"] is None and parts["condition"] is None:
             raise ValueError(
-                f"A batch that is a dictionary has its examples under {' or '.join(KEYS[0])}, got "
-                f"the keys {', '.join(map(repr, x))}."
+                "What belongs to examples is under 'labels' and 'condition' in a dictionary, got "
+                f"the keys {', '.join(map(repr, given))}."
             )
-        named = Batch(*found)
-        x = named.x
-        labels = named.labels if labels is None else labels
-        weights = named.weights if weights is None else weights
-    return Batch(x, labels, weights)
+    if isinstance(x, Mapping):
+        named = _named(x, *KEYS)
+        if named["x"] is None:
+            raise ValueError(
+                f"A batch that is a dictionary has its examples under {' or '.join(KEYS['x'])}, "
+                f"got the keys {', '.join(map(repr, x))}."
+            )
+        parts = named | {k: v for k, v in parts.items() if v is not None and k != "x"}
+    return Batch(**parts)
 
 
-def arrays_of(x: Any, labels: Any = None, weights: Any = None) -> Batch | None:
+def arrays_of(
+    x: Any, given: Any = None, weights: Any = None, *, second: str = "labels"
+) -> Batch | None:
     """Returns data that are in memory as arrays, or None of data sets, generators and the like.
 
     Args:
         x: an array, a tensor, a pandas or polars frame, nested lists of numbers; or a tuple or a
             dictionary of these as in `batch_of`.
-        labels: likewise.
+        given: likewise.
         weights: likewise.
+        second: see `batch_of`.
     """
-    parts = batch_of((x, labels, weights) if weights is not None else (x, labels))
+    data = (x, given, weights) if weights is not None else (x, given)
+    parts = batch_of(data, second=second)
     if parts.x is None or not _is_in_memory(parts.x):
         return None
     return parts.each(_array)
@@ -80,19 +103,23 @@ def batches_of(
     """Returns the batches of an epoch of arrays.
 
     Args:
-        arrays: examples, labels and weights.
+        arrays: examples, and what belongs to them.
         batch_size: rows of a batch, at least 1; None for 32.
         shuffle: whether each epoch has an order of its own.
         class_weight: weights of the examples by their label, 1 for labels that it lacks; or None.
 
     Raises:
-        ValueError: labels or weights that are not one for each example, class weights that are no
-            finite numbers of at least 0 or have no labels, or another batch size.
+        ValueError: labels, conditions or weights that are not one for each example, class weights
+            that are no finite numbers of at least 0 or have no labels, or another batch size.
     """
     count = len(arrays.x)
     if batch_size is not None:
         arguments.whole("fit", "batch_size", batch_size)
-    for what, part in (("labels", arrays.labels), ("sample weights", arrays.weights)):
+    for what, part in (
+        ("labels", arrays.labels),
+        ("conditions", arrays.condition),
+        ("sample weights", arrays.weights),
+    ):
         if part is not None and np.shape(part)[:1] != (count,):
             raise ValueError(
                 f"There must be one of the {what} for each of {count} examples, got shape "
@@ -106,17 +133,14 @@ def batches_of(
             arguments.real("class_weight", f"the weight of {label}", weight, least=0)
         by_class = [class_weight.get(int(label), 1.0) for label in np.ravel(labels)]
         weights = np.array(by_class) * (1.0 if weights is None else np.ravel(weights))
-    if weights is not None and labels is None:
-        labels = np.zeros([count], np.int32)  # a place holder: batches are tuples
     with tf.device("CPU"):
-        parts = [tf.convert_to_tensor(p) for p in (arrays.x, labels, weights) if p is not None]
+        parts = as_tuple(arrays._replace(weights=weights).each(tf.convert_to_tensor))
     rows = tf.data.Dataset.range(count)
     if shuffle:
         rows = rows.shuffle(count)
 
     def gathered(batch):
-        found = tuple(tf.gather(part, batch) for part in parts)
-        return found if len(found) > 1 else found[0]
+        return tf.nest.map_structure(lambda part: tf.gather(part, batch), parts)
 
     return rows.batch(batch_size or 32).map(gathered).prefetch(tf.data.AUTOTUNE)
 
@@ -137,7 +161,9 @@ def split_off(arrays: Batch, share: float) -> tuple[Batch, Batch]:
     return arrays.each(lambda part: part[:kept]), arrays.each(lambda part: part[kept:])
 
 
-def looked_into(source: Any, count: int, *, check: Callable[[Batch], None]) -> tuple[Batch, Any]:
+def looked_into(
+    source: Any, count: int, *, check: Callable[[Batch], None], second: str = "labels"
+) -> tuple[Batch, Any]:
     """Returns the first examples of a source, read once, and the source as if it were not.
 
     Args:
@@ -145,6 +171,7 @@ def looked_into(source: Any, count: int, *, check: Callable[[Batch], None]) -> t
             batches.
         count: how many examples at least, where there are as many.
         check: looks at each batch.
+        second: see `batch_of`.
 
     Returns:
         The examples, and what to train on.
@@ -163,7 +190,7 @@ def looked_into(source: Any, count: int, *, check: Callable[[Batch], None]) -> t
     found = 0
     for batch in _iterated(source):
         raw.append(batch)
-        batches.append(batch_of(batch).each(np.asarray))
+        batches.append(batch_of(batch, second=second).each(np.asarray))
         check(batches[-1])
         found += len(batches[-1].x)
         if found >= count:
@@ -177,11 +204,27 @@ def looked_into(source: Any, count: int, *, check: Callable[[Batch], None]) -> t
     return Batch(*first), source
 
 
+def as_tuple(batch: Batch) -> Any:
+    """Returns a batch as Keras has them: `x`, `(x, given)` or `(x, given, weights)`."""
+    x, labels, weights, condition = batch
+    given = labels
+    if condition is not None:
+        given = {"condition": condition} | ({} if labels is None else {"labels": labels})
+    if weights is not None:
+        # What is not given has a place holder.
+        return x, tf.zeros(tf.shape(weights)[:1], tf.int32) if given is None else given, weights
+    return x if given is None else (x, given)
+
+
 def as_tuples(source: Any) -> Any:
     """Returns a `tf.data.Dataset` of dictionaries as one of tuples, for Keras' class weights."""
     if isinstance(source, tf.data.Dataset) and isinstance(source.element_spec, Mapping):
-        return source.map(lambda batch: tuple(p for p in batch_of(batch) if p is not None))
+        return source.map(lambda batch: as_tuple(batch_of(batch)))
     return source
+
+
+def _named(parts: Mapping[str, Any], *names: str) -> dict[str, Any]:
+    return {name: next((parts[k] for k in KEYS[name] if k in parts), None) for name in names}
 
 
 def _iterated(source: Any) -> Iterator[Any]:

@@ -9,7 +9,13 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfp_realnvp.core.data_checks import check_data, check_labels, check_weights, failed_check
+from tfp_realnvp.core.data_checks import (
+    check_data,
+    check_labels,
+    check_weights,
+    condition_of_examples,
+    failed_check,
+)
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.training.fit_data import (
     Batch,
@@ -55,7 +61,7 @@ class Fitting(keras.Model):
             ValueError: bad data, or none.
         """
         validation_batch_size = validation_batch_size or batch_size
-        first = arrays_of(x, y, sample_weight)
+        first = arrays_of(x, y, sample_weight, second=self._second)
         if first is not None:
             self._check(first)
             if validation_split and validation_data is None:
@@ -70,7 +76,9 @@ class Fitting(keras.Model):
             validation_split = 0.0
         else:
             x = as_tuples(x) if class_weight is not None else x
-            first, x = looked_into(x, self._examples_to_start_from(), check=self._check)
+            first, x = looked_into(
+                x, self._examples_to_start_from(), check=self._check, second=self._second
+            )
         self._initialize(first)
         validation_data = self._held_out(validation_data, validation_batch_size)
         with _clear_errors("Training has stopped before this batch."):
@@ -103,7 +111,7 @@ class Fitting(keras.Model):
         Raises:
             ValueError: bad data, or none.
         """
-        arrays = arrays_of(x, y, sample_weight)
+        arrays = arrays_of(x, y, sample_weight, second=self._second)
         if arrays is not None:
             self._check(arrays)
             x = batches_of(arrays, batch_size=batch_size, shuffle=False)
@@ -117,7 +125,7 @@ class Fitting(keras.Model):
         Raises:
             ValueError: bad data.
         """
-        arrays = arrays_of(x)
+        arrays = arrays_of(x, second=self._second)
         if arrays is not None:
             self._check(arrays)
             x, batch_size = batches_of(arrays, batch_size=batch_size, shuffle=False), None
@@ -142,6 +150,12 @@ class Fitting(keras.Model):
         with _clear_errors("The batch was not evaluated."):
             return super().test_on_batch(x, *args, **kwargs)
 
+    @property
+    def _second(self) -> str:
+        """What stands by itself behind the examples of a batch."""
+        only_condition = self.dist.condition_shape is not None and self.dist.num_classes is None
+        return "condition" if only_condition else "labels"
+
     def _examples_to_start_from(self) -> int:
         if not self.dist.bijector.needs_data:
             return 1
@@ -152,27 +166,52 @@ class Fitting(keras.Model):
             return
         # Vectors are few bytes: all that there are.
         rows = slice(None if self.dist.levels is None else INITIALIZATION_IMAGES)
-        labels = first.labels if self.dist.num_classes is not None else None
+        own = self._used(first).each(lambda part: part[rows])
         with self.distribute_strategy.scope():
-            self.dist.initialize(first.x[rows], None if labels is None else labels[rows])
+            self.dist.initialize(own.x, own.labels, own.condition)
+
+    def _require_given(self, batch: Batch) -> None:
+        """Checks that a batch has all that the flow is conditional on.
+
+        Raises:
+            ValueError: it has not.
+        """
+        classes, condition = self.dist.num_classes is not None, bool(self.dist.condition_shape)
+        lacks_labels = classes and batch.labels is None
+        if not lacks_labels and not (condition and batch.condition is None):
+            return
+        what, form = "classes", "labels"
+        if condition:
+            what, form = "a condition", "condition"
+        if condition and classes:
+            what, form = "classes and a condition", "{'labels': ..., 'condition': ...}"
+        raise ValueError(f"{self.dist.name} is conditional on {what}: batches must be (x, {form}).")
+
+    def _used(self, batch: Batch) -> Batch:
+        """Returns a batch without labels or a condition that the flow does not see."""
+        if self.dist.num_classes is None:
+            batch = batch._replace(labels=None)
+        return batch if self.dist.condition_shape else batch._replace(condition=None)
 
     def _held_out(self, data: Any, batch_size: int | None) -> Any:
         """Returns validation data, looked at, as batches."""
         if data is None:
             return None
-        arrays = arrays_of(data)
+        arrays = arrays_of(data, second=self._second)
         if arrays is not None:
             self._check(arrays)
             return batches_of(arrays, batch_size=batch_size, shuffle=False)
-        return looked_into(data, 1, check=self._check)[1]
+        return looked_into(data, 1, check=self._check, second=self._second)[1]
 
     def _check(self, batch: Batch) -> None:
         dist, count = self.dist, len(batch.x)
         check_data(batch.x, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
         if not count:
             raise ValueError(f"{dist.name} needs at least one example, got none.")
-        if dist.num_classes is not None and batch.labels is not None:
-            check_labels(batch.labels, dist.num_classes, count, name=dist.name)
+        self._require_given(batch)
+        used = self._used(batch)
+        check_labels(used.labels, dist.num_classes, count, name=dist.name)
+        condition_of_examples(used.condition, dist.condition_shape, count, name=dist.name)
         if batch.weights is not None:
             check_weights(batch.weights, count)
 

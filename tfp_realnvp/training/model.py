@@ -16,9 +16,9 @@ from tfp_realnvp.core.data_checks import (
     asserted_pixels,
     asserted_vectors,
     asserted_weights,
-    labels_of_rows,
 )
 from tfp_realnvp.core.replicas import rows_before, sum_over_replicas
+from tfp_realnvp.core.row_checks import condition_for_rows, labels_of_rows, spread_over_rows
 from tfp_realnvp.execution import device
 from tfp_realnvp.execution.choice import plan_for_training, plan_for_values
 from tfp_realnvp.execution.plan import Plan
@@ -41,17 +41,22 @@ class FlowModel(Fitting):
     Batches are `x`, `(x, labels)`, `(x, labels, sample_weight)`, or dictionaries as TensorFlow
     Datasets give them (see `fit_data.KEYS`). Labels are used by class-conditional flows, and for
     class weights; sample weights make every mean, of the loss and of the likelihood, a weighted
-    one. `fit` takes arrays, pandas and polars frames, `tf.data.Dataset`s, `keras.utils.PyDataset`s
-    and generators.
+    one. A flow with a condition takes it in the labels' place, or, with labels or without,
+    `{"labels": ..., "condition": ...}` there. `fit` takes arrays, pandas and polars frames,
+    `tf.data.Dataset`s, `keras.utils.PyDataset`s and generators.
 
     Args:
         dist: a flow; its variables become the model's.
+        encoder: a Keras model that makes the flow's condition of raw observations, which batches
+            have in its place; trained along. The model's `dist` is then `dist.with_encoder(...)`,
+            which is given observations as `condition`; it is what is saved, and loaded again. The
+            flow itself shares its variables and goes on taking conditions.
         seed: seed of the noise in training, of 32 bits.
         **kwargs: see `keras.Model`.
 
     Raises:
-        TypeError: something else than a flow.
-        ValueError: another seed.
+        TypeError: something else than a flow, or than a Keras model to encode with.
+        ValueError: another seed, or an encoder that does not fit the flow.
 
     Example:
         >>> import tfp_realnvp as nvp
@@ -63,8 +68,12 @@ class FlowModel(Fitting):
         ['bits_per_dim', 'loss']
     """
 
-    def __init__(self, dist: Flow, *, seed: int = 0, **kwargs: Any):
+    def __init__(
+        self, dist: Flow, *, encoder: keras.Model | None = None, seed: int = 0, **kwargs: Any
+    ):
         arguments.instance("FlowModel", "dist", dist, Flow)
+        if encoder is not None:
+            dist = dist.with_encoder(encoder)
         limits = {"least": tf.int32.min, "most": tf.int32.max}
         arguments.whole("FlowModel", "seed", seed, **limits)
         # The flow's dtypes are its own, whatever Keras' global policy.
@@ -82,6 +91,11 @@ class FlowModel(Fitting):
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="step"
         )
         self.built = True
+
+    @property
+    def encoder(self) -> keras.Model | None:
+        """What makes the condition of observations, or None."""
+        return self.dist.encoder
 
     def compile(
         self,
@@ -149,10 +163,13 @@ class FlowModel(Fitting):
         """Compiles as a saved model was."""
         self.compile(**keras.saving.deserialize_keras_object(config))
 
-    def call(self, x: Any, labels: Any = None, training: bool = False) -> tf.Tensor:
+    def call(
+        self, x: Any, labels: Any = None, training: bool = False, condition: Any = None
+    ) -> tf.Tensor:
         """Returns log-probabilities in nats `[N]`, with each example's own fixed noise."""
         noise = "fresh" if training else "per_example"
-        return self.dist.log_prob_in(x, Context(labels=labels, training=training, noise=noise))
+        context = Context(labels=labels, condition=condition, training=training, noise=noise)
+        return self.dist.log_prob_in(x, context)
 
     def export(self, filepath: str | os.PathLike[str], **options: Any) -> Path:
         """Writes a SavedModel with the signatures of `nvp.export`, which has the options."""
@@ -162,10 +179,10 @@ class FlowModel(Fitting):
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """Takes one optimizer step on the mean negative log-likelihood."""
-        x, labels, weights = self._unpack(data)
+        x, given, weights = self._unpack(data)
         seed = tf.stack([tf.constant(self.seed, tf.int32), self.step.value])
         first_row = rows_before(tf.shape(x)[0])
-        context = Context(seed=seed, first_row=first_row, training=True, labels=labels)
+        context = Context(seed=seed, first_row=first_row, training=True, **given)
         scalar = tf.zeros([], self.dist.dtype)
         variables = self.trainable_variables
         loss, mean, *gradients = sum_over_rows(
@@ -218,8 +235,8 @@ class FlowModel(Fitting):
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates a batch, with each example's own fixed noise."""
-        x, labels, weights = self._unpack(data)
-        context = Context(noise="per_example", seed=(self.seed, -1), labels=labels)
+        x, given, weights = self._unpack(data)
+        context = Context(noise="per_example", seed=(self.seed, -1), **given)
         plan = Plan() if self.jit_compile else plan_for_values(self.dist)
         plan = dataclasses.replace(plan, kernels=self.plan.kernels)
         log_prob = map_rows(self.dist.log_prob_in, [x], context, plan, dtype=self.dist.dtype)
@@ -228,8 +245,8 @@ class FlowModel(Fitting):
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Returns the log-probabilities of a batch, in nats."""
-        x, labels, _ = self._unpack(data)
-        return self(x, labels=labels)
+        x, given, _ = self._unpack(data)
+        return self(x, **given)
 
     def compute_loss(
         self,
@@ -277,16 +294,18 @@ class FlowModel(Fitting):
 
     def _unpack(self, data):
         """Returns a batch that the graph has checked, with a weight for each row."""
-        dist = self.dist
-        x, labels, weights = batch_of(data)
-        x = tf.convert_to_tensor(x)
+        dist, shape = self.dist, self.dist.condition_shape
+        batch = self._used(batch_of(data, second=self._second))
+        x, labels, weights, condition = batch.each(tf.convert_to_tensor)
         count = tf.shape(x)[0]
-        if dist.num_classes is None:
-            labels = None
-        elif labels is None:
-            raise ValueError(f"{dist.name} is conditional on classes: batches must be (x, labels).")
-        else:
+        self._require_given(batch)
+        if labels is not None:
             labels = labels_of_rows(labels, tf.shape(x)[:1], name=dist.name)
+        if shape is not None:
+            rows = tf.shape(x)[:1]
+            condition = condition_for_rows(condition, shape, rows, dtype=dist.dtype, name=dist.name)
+            condition = asserted_vectors(condition, dist.dtype, "the condition")
+            condition = spread_over_rows(condition, condition.shape.rank - len(shape), rows)
         if dist.levels is None:
             x = asserted_vectors(x, dist.dtype)
         else:
@@ -294,8 +313,8 @@ class FlowModel(Fitting):
         if weights is None:
             weights = tf.ones([count], dist.dtype)
         else:
-            weights = asserted_weights(tf.convert_to_tensor(weights), count, dist.dtype)
-        return x, labels, weights
+            weights = asserted_weights(weights, count, dist.dtype)
+        return x, {"labels": labels, "condition": condition}, weights
 
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, serializable by Keras."""

@@ -24,7 +24,15 @@ MOST_SHARDS = 512
 # What does not decay: all but the kernels of networks.
 _NO_KERNEL = r"^(?!.*\.(kernel|direction)(:0)?$)"
 # What `flows.build` is given by position, or takes from the settings and the data.
-_SETTLED = ("name", "event_shape", "seed", "levels", "num_classes", "conditioner_dtype")
+_SETTLED = (
+    "name",
+    "event_shape",
+    "seed",
+    "levels",
+    "num_classes",
+    "condition_shape",
+    "conditioner_dtype",
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +59,8 @@ class RunConfig:
         clip: bound of the global gradient norm; 0 for none.
         ema: momentum of the averaged weights that are validated, saved and sampled; 0 for none.
         flip: whether images are mirrored at random.
-        conditional: whether the flow is conditional on the labels.
+        conditional: whether the flow is conditional on the labels; on conditions it is wherever
+            the data have them.
         precision: `"float32"`, or `"bfloat16"` for the convolutions of flows of images.
         jit: `"auto"`, `"on"` or `"off"`: XLA.
         shards: in how many shards, side by side, a batch is worked on.
@@ -161,6 +170,7 @@ class RunConfig:
             seed=self.seed,
             levels=info.levels or 256,
             num_classes=info.num_classes if self.conditional else None,
+            condition_shape=info.condition_shape,
             conditioner_dtype="mixed_bfloat16" if self.precision == "bfloat16" else None,
             **self.options,
         )

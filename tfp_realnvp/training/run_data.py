@@ -10,10 +10,10 @@ import numpy as np
 
 from tfp_realnvp import datasets
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.training.evaluation import check_split
+from tfp_realnvp.training.evaluation import arrays_for, check_split
 from tfp_realnvp.training.run_config import RunConfig
 
-Arrays = tuple[np.ndarray, np.ndarray | None]
+Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +21,7 @@ class RunData:
     """The splits that a run trains on, validates and tests with.
 
     Attributes:
-        train: examples, and labels where the flow is conditional on them.
+        train: examples, and labels and conditions where the flow is conditional on them.
         validation: the same; None where there is no such split.
         test: the same.
         columns: names of the coordinates of vectors; None where they have none.
@@ -57,12 +57,9 @@ def read(config: RunConfig, info: datasets.DatasetInfo, dist: Flow) -> RunData:
     found: dict[str, Arrays | None] = dict.fromkeys(datasets.SPLITS)
     there = datasets.splits(config.dataset, config.data_dir, **config.data_options)
     for split in dict.fromkeys(("train", *there)):
-        x, labels = datasets.load_arrays(
-            config.dataset, split, config.data_dir, **config.data_options
-        )
-        checked = x, labels if config.conditional else None
-        check_split(dist, *checked, dataset=config.dataset, split=split)
-        found[split] = checked
+        arrays = arrays_for(dist, config.dataset, split, config.data_dir, config.data_options)
+        check_split(dist, *arrays, dataset=config.dataset, split=split)
+        found[split] = arrays
     assert found["train"] is not None
     columns = info.columns
     return RunData(
@@ -73,10 +70,11 @@ def read(config: RunConfig, info: datasets.DatasetInfo, dist: Flow) -> RunData:
     )
 
 
-def _fingerprint(x: np.ndarray, labels: np.ndarray | None) -> dict[str, Any]:
+def _fingerprint(x: np.ndarray, *given: np.ndarray | None) -> dict[str, Any]:
     digest = hashlib.sha256(np.ascontiguousarray(x).data)
-    if labels is not None:
-        digest.update(np.ascontiguousarray(labels).data)
+    for part in given:
+        if part is not None:
+            digest.update(np.ascontiguousarray(part).data)
     return {
         "examples": len(x),
         "shape": list(x.shape[1:]),

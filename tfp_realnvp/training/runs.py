@@ -203,6 +203,7 @@ class _Run:
             tensorboard=self.board,
             data=validation[0] if validation and self.dist.levels is None else None,
             columns=self.data.columns,
+            condition=(validation or self.data.train)[2],
         )
         assert self.checkpoint is not None
         active: list[Any] = [

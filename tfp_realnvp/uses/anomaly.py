@@ -20,9 +20,11 @@ def anomaly_scores(
     data: Any,
     labels: Any = None,
     *,
+    condition: Any = None,
     kind: str = "likelihood",
     reference: Any = None,
     reference_labels: Any = None,
+    reference_condition: Any = None,
     num_importance_samples: int = 1,
     seed: Any = 0,
     rows_at_once: int | None = None,
@@ -42,9 +44,11 @@ def anomaly_scores(
         dist: a flow.
         data: `[N, *event]` images or vectors.
         labels: `[N]`, or one for all, for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         kind: one of the three.
         reference: for `"typicality"`, examples like those that the flow was trained on.
         reference_labels: labels of the reference, for class-conditional flows.
+        reference_condition: condition of the reference, for flows with one.
         num_importance_samples: samples of the dequantization noise.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
         rows_at_once: the most examples that are worked on at a time; None for what is fast.
@@ -72,23 +76,24 @@ def anomaly_scores(
     if kind == "complexity" and dist.levels is None:
         raise ValueError(f"Complexity is that of integer images; {dist.name} has vectors.")
 
-    def cost(examples: Any, classes: Any) -> np.ndarray:
+    def cost(examples: Any, labels: Any, condition: Any) -> np.ndarray:
         nats = log_prob(
             dist,
             examples,
-            classes,
+            labels,
+            condition=condition,
             num_importance_samples=num_importance_samples,
             seed=seed,
             rows_at_once=rows_at_once,
         )
         return -nats.astype(np.float64) / nats_per_unit(dist)
 
-    scores = cost(data, labels)
+    scores = cost(data, labels, condition)
     if kind == "complexity":
         size = int(np.prod(dist.event_shape))
         return scores - code_length(data, levels=dist.levels or 256) / size
     if kind == "typicality":
-        return np.abs(scores - cost(reference, reference_labels).mean())
+        return np.abs(scores - cost(reference, reference_labels, reference_condition).mean())
     return scores
 
 

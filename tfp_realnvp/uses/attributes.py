@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from tfp_realnvp.core.data_checks import given_to_examples
 from tfp_realnvp.flow import Flow
-from tfp_realnvp.uses.latents import decode, encode
+from tfp_realnvp.uses.latents import decode, encode, repeated
 
 
 def attribute_direction(
@@ -18,6 +19,8 @@ def attribute_direction(
     *,
     having_labels: Any = None,
     lacking_labels: Any = None,
+    having_condition: Any = None,
+    lacking_condition: Any = None,
 ) -> np.ndarray:
     """Returns the mean latent of one group minus that of another (arXiv:1807.03039, section 6.2).
 
@@ -27,6 +30,8 @@ def attribute_direction(
         lacking: `[M, *event]` examples without.
         having_labels: labels of the first, for class-conditional flows.
         lacking_labels: labels of the second.
+        having_condition: condition of the first, for flows with one.
+        lacking_condition: condition of the second.
 
     Returns:
         A direction `[D]` in latent space.
@@ -43,10 +48,13 @@ def attribute_direction(
         (2, 2, 8, 8, 1)
     """
     groups = []
-    for data, labels in ((having, having_labels), (lacking, lacking_labels)):
+    for data, labels, condition in (
+        (having, having_labels, having_condition),
+        (lacking, lacking_labels, lacking_condition),
+    ):
         if not np.size(data):
             raise ValueError("A direction needs examples with and without the attribute, got none.")
-        groups.append(encode(dist, data, labels).mean(0))
+        groups.append(encode(dist, data, labels, condition=condition).mean(0))
     return groups[0] - groups[1]
 
 
@@ -57,6 +65,7 @@ def move(
     *,
     strengths: Sequence[float] = (-1.0, -0.5, 0.0, 0.5, 1.0),
     labels: Any = None,
+    condition: Any = None,
 ) -> np.ndarray:
     """Moves examples along a direction in latent space.
 
@@ -66,6 +75,7 @@ def move(
         direction: `[D]`, such as `attribute_direction` gives.
         strengths: how far, `[S]`; at 0 the example itself comes back, every pixel of it.
         labels: `[N]`, or one for all, for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
 
     Returns:
         `[N, S, *event]`.
@@ -73,7 +83,7 @@ def move(
     Raises:
         ValueError: a direction of another size, one or strengths that are not finite, or bad data.
     """
-    latents = encode(dist, data, labels)
+    latents = encode(dist, data, labels, condition=condition)
     direction = np.asarray(direction, latents.dtype)
     if direction.shape != latents.shape[1:]:
         raise ValueError(
@@ -83,7 +93,6 @@ def move(
     if steps.ndim != 1 or not np.isfinite(steps).all():
         raise ValueError(f"Strengths are finite numbers [S], got {strengths}.")
     moved = latents[:, None] + steps[:, None] * direction
-    if labels is not None and np.ndim(labels):
-        labels = np.repeat(labels, len(steps))
-    result = decode(dist, moved.reshape(-1, latents.shape[1]), labels)
+    given = repeated(given_to_examples(dist, len(latents), labels, condition), len(steps))
+    result = decode(dist, moved.reshape(-1, latents.shape[1]), **given)
     return result.reshape(len(latents), len(steps), *result.shape[1:])

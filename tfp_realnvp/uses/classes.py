@@ -1,110 +1,20 @@
-"""Class-conditional flows: labels bound once, and the classes' posterior by Bayes' rule."""
+"""Class-conditional flows: likelihoods by class, and the classes' posterior by Bayes' rule."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_probability as tfp
 
-from tfp_realnvp.core.data_checks import check_labels
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.uses.likelihood import log_prob
-
-
-def given(dist: Flow, labels: Any) -> tfp.distributions.Distribution:
-    """Binds labels to a class-conditional flow: `p(y | labels)` as a distribution.
-
-    Args:
-        dist: a class-conditional flow.
-        labels: integers of shape `[*batch]`.
-
-    Returns:
-        A distribution of batch shape `[*batch]`: `sample(n)` gives `[n, *batch, *event]`, one
-        class along each place of the batch, and `log_prob` takes what broadcasts against it.
-        Slicing takes places of the batch; keyword arguments are the flow's.
-
-    Raises:
-        ValueError: the flow is not conditional, or labels out of range.
-
-    Example:
-        >>> import tfp_realnvp as nvp
-        >>> dist = nvp.flows.build("realnvp", (2,), num_classes=3)
-        >>> one_of_each = nvp.given(dist, [0, 1, 2])
-        >>> one_of_each.log_prob(one_of_each.sample(5)).shape
-        TensorShape([5, 3])
-    """
-    return _Given(dist, labels)
-
-
-class _Given(tfp.distributions.Distribution):
-    def __init__(self, dist: Flow, labels: Any):
-        parameters = dict(locals())
-        check_labels(labels, dist.num_classes, None, name=dist.name)
-        super().__init__(
-            dtype=dist.dtype,
-            reparameterization_type=dist.reparameterization_type,
-            validate_args=False,
-            allow_nan_stats=True,
-            parameters=parameters,
-            name=f"{dist.name.rstrip('/')}_given",
-        )
-        self._dist = dist
-        self._labels = tf.cast(tf.convert_to_tensor(labels), tf.int32)
-
-    @classmethod
-    def _parameter_properties(cls, dtype, num_classes=None):
-        return {}
-
-    def _event_shape(self):
-        return self._dist.event_shape
-
-    def _event_shape_tensor(self):
-        return self._dist.event_shape_tensor()
-
-    def _batch_shape(self):
-        return self._labels.shape
-
-    def _batch_shape_tensor(self):
-        return tf.shape(self._labels)
-
-    def __getitem__(self, slices):
-        return given(self._dist, self._labels[slices])
-
-    def _log_prob(self, value, **kwargs):
-        ndims = len(self._dist.event_shape)
-        batch = tf.broadcast_dynamic_shape(tf.shape(value)[:-ndims], tf.shape(self._labels))
-        shape = tf.concat([batch, self._dist.event_shape_tensor()], 0)
-        value = tf.broadcast_to(value, shape)
-        return self._dist.log_prob(value, **self._with_labels(batch, kwargs))
-
-    def _call_sample_n(self, sample_shape, seed, **kwargs):
-        shape = self._whole_shape(sample_shape)
-        return self._dist.sample(shape, seed=seed, **self._with_labels(shape, kwargs))
-
-    def _sample_and_log_prob(self, sample_shape, seed, **kwargs):
-        shape = self._whole_shape(sample_shape)
-        return self._dist.experimental_sample_and_log_prob(
-            shape, seed=seed, **self._with_labels(shape, kwargs)
-        )
-
-    def _whole_shape(self, sample_shape):
-        sample_shape = tf.reshape(tf.cast(sample_shape, tf.int32), [-1])
-        return tf.concat([sample_shape, tf.shape(self._labels)], 0)
-
-    def _with_labels(self, batch, kwargs):
-        known = {
-            **kwargs.pop("bijector_kwargs", {}),
-            "labels": tf.broadcast_to(self._labels, batch),
-        }
-        return {**kwargs, "bijector_kwargs": known}
 
 
 def class_log_probs(
     dist: Flow,
     data: Any,
     *,
+    condition: Any = None,
     num_importance_samples: int = 1,
     seed: int = 0,
     rows_at_once: int | None = None,
@@ -117,6 +27,7 @@ def class_log_probs(
     Args:
         dist: a class-conditional flow.
         data: `[N, *event]` images or vectors.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         num_importance_samples: samples of the dequantization noise.
         seed: seed of the noise.
         rows_at_once: the most examples that are worked on at a time; None for what is fast.
@@ -134,6 +45,7 @@ def class_log_probs(
             dist,
             data,
             label,
+            condition=condition,
             num_importance_samples=num_importance_samples,
             seed=seed,
             rows_at_once=rows_at_once,

@@ -11,14 +11,20 @@ import tensorflow as tf
 from tfp_realnvp.bijectors import Logit
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, Scope
-from tfp_realnvp.core.data_checks import check_data, labels_of_examples
+from tfp_realnvp.core.data_checks import check_data, given_to_examples
 from tfp_realnvp.execution.graphs import evaluate
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.uses.likelihood import seed_of_noise
 
 
 def dequantization_noise(
-    dist: Flow, images: Any, labels: Any = None, *, seed: Any = 0, rows_at_once: int | None = None
+    dist: Flow,
+    images: Any,
+    labels: Any = None,
+    *,
+    condition: Any = None,
+    seed: Any = 0,
+    rows_at_once: int | None = None,
 ) -> np.ndarray:
     """Draws the noise `u` that a flow adds to images before their density is taken.
 
@@ -26,6 +32,7 @@ def dequantization_noise(
         dist: a flow of images.
         images: `[N, H, W, C]` integers.
         labels: `[N]`, or one for all, for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
         rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
@@ -40,14 +47,20 @@ def dequantization_noise(
         raise ValueError(f"Only integer images are dequantized; {dist.name} has vectors.")
     images = np.asarray(images)
     check_data(images, tuple(dist.event_shape), dist.levels, name=dist.name)
-    labels = labels_of_examples(labels, dist.num_classes, len(images), name=dist.name)
-    context = Context(labels=labels, seed=seed_of_noise(seed))
+    given = given_to_examples(dist, len(images), labels, condition)
+    context = Context(seed=seed_of_noise(seed), **given)
     drawn = functools.partial(_noise, dist)
     return evaluate(dist, "dequantization_noise", drawn, images, context, rows_at_once=rows_at_once)
 
 
 def noise_histogram(
-    dist: Flow, images: Any, labels: Any = None, *, bins: int = 32, seed: Any = 0
+    dist: Flow,
+    images: Any,
+    labels: Any = None,
+    *,
+    condition: Any = None,
+    bins: int = 32,
+    seed: Any = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Counts the values of the dequantization noise on `[0, 1]`, each once.
 
@@ -55,6 +68,7 @@ def noise_histogram(
         dist: a flow of images.
         images: `[N, H, W, C]` integers.
         labels: `[N]`, or one for all, for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         bins: number of bins of equal width.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
 
@@ -72,7 +86,7 @@ def noise_histogram(
         (640, [0.0, 0.25, 0.5, 0.75, 1.0])
     """
     arguments.whole("noise_histogram", "bins", bins)
-    noise = dequantization_noise(dist, images, labels, seed=seed)
+    noise = dequantization_noise(dist, images, labels, condition=condition, seed=seed)
     return np.histogram(noise, bins=bins, range=(0.0, 1.0))
 
 
@@ -125,5 +139,5 @@ def dequantization_density(
 
 
 def _noise(dist, rows, context):
-    y = tf.cast(rows, dist.dtype)
+    y, context = tf.cast(rows, dist.dtype), dist.bijector.within(context, tf.shape(rows)[:1])
     return dist.quantizer.noise_and_log_q(y, dist.quantizer.base_noise(y, context), context)[0]

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
-from tfp_realnvp.core.data_checks import check_data, labels_of_examples
+from tfp_realnvp.core.data_checks import check_data, given_to_examples
 from tfp_realnvp.execution.graphs import evaluate
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.uses import latents
@@ -54,7 +54,13 @@ class Diagnosis:
 
 
 def diagnose(
-    dist: Flow, data: Any, labels: Any = None, *, outliers: int = 5, seed: Any = 0
+    dist: Flow,
+    data: Any,
+    labels: Any = None,
+    *,
+    condition: Any = None,
+    outliers: int = 5,
+    seed: Any = 0,
 ) -> Diagnosis:
     """Looks at the terms of the likelihood, the round trip, the latents and outliers.
 
@@ -66,6 +72,7 @@ def diagnose(
         dist: a flow, of `flows.build` or of your own members.
         data: `[N, *event]`, two examples at least; held-out data say more than training data.
         labels: `[N]`, or one for all, for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         outliers: how many rows to name.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
 
@@ -85,13 +92,13 @@ def diagnose(
     if len(data) < 2:
         raise ValueError(f"A diagnosis needs two examples at least, got {len(data)}.")
     arguments.whole("diagnose", "outliers", outliers, least=0)
-    labels = labels_of_examples(labels, dist.num_classes, len(data), name=dist.name)
-    context = Context(seed=seed, labels=labels)
+    given = given_to_examples(dist, len(data), labels, condition)
+    context = Context(seed=seed, **given)
     walked = evaluate(dist, "diagnose", functools.partial(_walked, dist), data, context)
     names = [name for name, _ in dist.bijector.named_members()] + ["base"]
     terms, z = np.split(walked.astype(np.float64), [len(names)], axis=1)
     log_probs = terms.sum(1)
-    trip = _round_trip(dist, data, labels)
+    trip = _round_trip(dist, data, given)
     lowest = np.argsort(np.where(np.isnan(log_probs), -np.inf, log_probs))[:outliers]
     means = dict(zip(names, terms.mean(0).tolist(), strict=True))
     return Diagnosis(
@@ -108,17 +115,18 @@ def diagnose(
 
 def _walked(dist: Flow, rows: tf.Tensor, context: Context) -> tf.Tensor:
     """Returns the terms of the likelihood and the latents of rows, `[N, M + 1 + D]`."""
-    value, terms = rows, []
-    for member in dist.bijector.members:
-        value, log_det = member.inverse_and_log_det(value, context)
+    value, terms = tf.cast(rows, dist.dtype), []
+    context = dist.bijector.within(context, tf.shape(rows)[:1])
+    for member, own in dist.bijector.with_contexts(context):
+        value, log_det = member._inverse_and_log_det(value, own)
         terms.append(log_det)
     terms.append(dist.distribution.log_prob(value))
     return tf.concat([tf.stack(terms, -1), value], -1)
 
 
-def _round_trip(dist: Flow, data: np.ndarray, labels: np.ndarray | None) -> np.ndarray:
+def _round_trip(dist: Flow, data: np.ndarray, given: dict[str, Any]) -> np.ndarray:
     try:
-        back = latents.decode(dist, latents.encode(dist, data, labels), labels)
+        back = latents.decode(dist, latents.encode(dist, data, **given), **given)
     except ValueError:  # latents that are not finite
         return np.full(len(data), np.inf)
     errors = np.abs(back.astype(np.float64) - data.astype(np.float64))

@@ -261,3 +261,8 @@ def _require_vectors(dist: Flow) -> None:
         raise ValueError(
             f"A posterior is one density; {dist.name} is conditional on {dist.num_classes} classes."
         )
+    if dist.condition_shape is not None:
+        raise ValueError(
+            f"A posterior is one density; {dist.name} is conditional on a condition of shape "
+            f"{dist.condition_shape}."
+        )

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, stateless_seed
-from tfp_realnvp.core.data_checks import check_data, check_event_shape, labels_of_examples
+from tfp_realnvp.core.data_checks import check_data, check_event_shape, given_to_examples
 from tfp_realnvp.execution.graphs import evaluate, graph
 from tfp_realnvp.flow import Flow
 
@@ -26,7 +26,12 @@ NOT_FINITE = (
 
 
 def encode(
-    dist: Flow, data: Any, labels: Any = None, *, rows_at_once: int | None = None
+    dist: Flow,
+    data: Any,
+    labels: Any = None,
+    *,
+    condition: Any = None,
+    rows_at_once: int | None = None,
 ) -> np.ndarray:
     """Maps data to latents, deterministically; `decode` gives every pixel back.
 
@@ -34,6 +39,7 @@ def encode(
         dist: a flow.
         data: `[N, *event]` integer images or vectors.
         labels: `[N]`, or one for all, for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
     Returns:
@@ -51,14 +57,18 @@ def encode(
     """
     data = np.asarray(data)
     check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
-    labels = labels_of_examples(labels, dist.num_classes, len(data), name=dist.name)
     encoded = functools.partial(encode_rows, dist)
-    context = EXACT.replace(labels=labels)
+    context = EXACT.replace(**given_to_examples(dist, len(data), labels, condition))
     return evaluate(dist, "encode", encoded, data, context, rows_at_once=rows_at_once)
 
 
 def decode(
-    dist: Flow, latents: Any, labels: Any = None, *, rows_at_once: int | None = None
+    dist: Flow,
+    latents: Any,
+    labels: Any = None,
+    *,
+    condition: Any = None,
+    rows_at_once: int | None = None,
 ) -> np.ndarray:
     """Maps latents to data.
 
@@ -66,6 +76,7 @@ def decode(
         dist: a flow.
         latents: `[N, D]`, finite.
         labels: `[N]`, or one for all, for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
     Returns:
@@ -75,7 +86,9 @@ def decode(
         ValueError: latents of another size, not finite, or so large that pixels are NaN; bad
             labels, or a number below 1.
     """
-    return _decoded(dist, "decode", _latents(dist, latents), labels, EXACT, rows_at_once)
+    latents = _latents(dist, latents)
+    context = EXACT.replace(**given_to_examples(dist, len(latents), labels, condition))
+    return _decoded(dist, "decode", latents, context, rows_at_once)
 
 
 def sample(
@@ -84,6 +97,7 @@ def sample(
     *,
     temperature: float | Sequence[float] = 1.0,
     labels: Any = None,
+    condition: Any = None,
     seed: Any = None,
 ) -> np.ndarray:
     """Draws samples, with a temperature for all latents or one per scale.
@@ -93,6 +107,7 @@ def sample(
         num: number of samples.
         temperature: standard deviation of the base; a sequence gives one per scale, finest first.
         labels: `[num]`, or one for all, for class-conditional flows.
+        condition: `[num, *condition_shape]`, or one for all, for flows with a condition.
         seed: an int or a stateless int32 `[2]` seed; None draws one.
 
     Returns:
@@ -111,7 +126,7 @@ def sample(
     scales = temperatures(dist, temperature)
     z = draw(dist, "sample", num, seed) * scales
     # What was drawn and not encoded: conditioners keep their own precision.
-    return _decoded(dist, "sample", z, labels, Context())
+    return _decoded(dist, "sample", z, Context(**given_to_examples(dist, num, labels, condition)))
 
 
 def temperatures(dist: Flow, temperature: float | Sequence[float]) -> np.ndarray:
@@ -153,7 +168,13 @@ def join_scales(parts: Sequence[Any]) -> np.ndarray:
 
 
 def interpolate(
-    dist: Flow, start: Any, stop: Any, *, steps: int = 8, labels: Any = None
+    dist: Flow,
+    start: Any,
+    stop: Any,
+    *,
+    steps: int = 8,
+    labels: Any = None,
+    condition: Any = None,
 ) -> np.ndarray:
     """Interpolates between two examples over all latents, linearly.
 
@@ -163,6 +184,7 @@ def interpolate(
         stop: another.
         steps: number of examples on the way, both ends included.
         labels: one for all, for class-conditional flows.
+        condition: one for all, for flows with a condition.
 
     Returns:
         `[steps, *event]`; the ends are exact.
@@ -171,9 +193,10 @@ def interpolate(
         ValueError: bad examples or labels, or fewer than 2 steps.
     """
     arguments.whole("interpolate", "steps", steps, least=2)
-    first, last = (encode(dist, np.asarray(end)[None], labels)[0] for end in (start, stop))
+    given = {"labels": labels, "condition": condition}
+    first, last = (encode(dist, np.asarray(end)[None], **given)[0] for end in (start, stop))
     weight = np.linspace(0, 1, steps, dtype=first.dtype)[:, None]
-    return decode(dist, (1 - weight) * first + weight * last, labels)
+    return decode(dist, (1 - weight) * first + weight * last, **given)
 
 
 def resample_scales(
@@ -184,6 +207,7 @@ def resample_scales(
     num: int = 4,
     temperature: float = 1.0,
     labels: Any = None,
+    condition: Any = None,
     seed: Any = None,
 ) -> np.ndarray:
     """Draws the latents of some scales anew and keeps those of the others.
@@ -198,6 +222,7 @@ def resample_scales(
         num: results for each image.
         temperature: standard deviation of the new latents.
         labels: `[N]`, or one for all, for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         seed: an int or a stateless int32 `[2]` seed; None draws one.
 
     Returns:
@@ -223,15 +248,19 @@ def resample_scales(
         )
     arguments.real("resample_scales", "temperature", temperature, least=0)
     arguments.whole("resample_scales", "num", num, least=0)
-    latents = np.repeat(encode(dist, images, labels), num, axis=0)
+    latents = np.repeat(encode(dist, images, labels, condition=condition), num, axis=0)
     fresh = draw(dist, "resample_scales", len(latents), seed)
     kept, drawn = split_scales(dist, latents), split_scales(dist, temperature * fresh)
     for scale in chosen:
         kept[scale] = drawn[scale]
-    if labels is not None and np.ndim(labels):
-        labels = np.repeat(labels, num)
-    result = decode(dist, join_scales(kept).astype(latents.dtype), labels)
+    given = repeated(given_to_examples(dist, len(images), labels, condition), num)
+    result = decode(dist, join_scales(kept).astype(latents.dtype), **given)
     return result.reshape(len(images), num, *result.shape[1:])
+
+
+def repeated(given: dict[str, Any], times: int) -> dict[str, Any]:
+    """Returns what examples are given, for as many copies of each, one after the other."""
+    return {k: None if v is None else np.repeat(v, times, axis=0) for k, v in given.items()}
 
 
 def encode_rows(dist: Flow, rows: tf.Tensor, context: Context) -> tf.Tensor:
@@ -298,18 +327,16 @@ def _decoded(
     dist: Flow,
     what: str,
     latents: np.ndarray,
-    labels: Any,
     context: Context,
     rows_at_once: int | None = None,
 ) -> np.ndarray:
-    labels = labels_of_examples(labels, dist.num_classes, len(latents), name=dist.name)
     try:
         return evaluate(
             dist,
             what,
             functools.partial(decode_rows, dist),
             latents,
-            context.replace(labels=labels),
+            context,
             finish=functools.partial(as_data, dist),
             rows_at_once=rows_at_once,
         )

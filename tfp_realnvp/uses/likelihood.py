@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, stateless_seed
-from tfp_realnvp.core.data_checks import check_data, labels_of_examples
+from tfp_realnvp.core.data_checks import check_data, given_to_examples
 from tfp_realnvp.execution.graphs import evaluate
 from tfp_realnvp.flow import Flow
 
@@ -22,6 +22,7 @@ def log_prob(
     data: Any,
     labels: Any = None,
     *,
+    condition: Any = None,
     num_importance_samples: int = 1,
     seed: Any = 0,
     rows_at_once: int | None = None,
@@ -37,6 +38,7 @@ def log_prob(
         dist: a flow.
         data: `[N, *event]` images (integers) or vectors.
         labels: `[N]` for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         num_importance_samples: k.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
         rows_at_once: the most examples that are worked on at a time; None for what is fast.
@@ -53,7 +55,9 @@ def log_prob(
     if dist.levels is None:
         num_importance_samples = 1
     # One draw of the noise at a time: memory does not grow with k.
-    draws = _draws(dist, data, labels, num_importance_samples, seed, rows_at_once, progress)
+    draws = _draws(
+        dist, data, labels, condition, num_importance_samples, seed, rows_at_once, progress
+    )
     return functools.reduce(np.logaddexp, draws) - math.log(num_importance_samples)
 
 
@@ -64,6 +68,7 @@ def bits_per_dim(
     num_importance_samples: int = 8,
     seed: Any = 0,
     *,
+    condition: Any = None,
     rows_at_once: int | None = None,
 ) -> np.ndarray:
     """Returns `-log2 P(image) / D` per image, by importance sampling; see `log_prob`.
@@ -74,6 +79,7 @@ def bits_per_dim(
         labels: `[N]` for class-conditional flows.
         num_importance_samples: samples of the dequantization noise.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         rows_at_once: the most examples that are worked on at a time; None for what is fast.
 
     Returns:
@@ -93,6 +99,7 @@ def bits_per_dim(
         dist,
         images,
         labels,
+        condition=condition,
         num_importance_samples=num_importance_samples,
         seed=seed,
         rows_at_once=rows_at_once,
@@ -105,6 +112,7 @@ def importance_curve(
     images: Any,
     labels: Any = None,
     *,
+    condition: Any = None,
     num_importance_samples: int = 64,
     seed: Any = 0,
     rows_at_once: int | None = None,
@@ -120,6 +128,7 @@ def importance_curve(
         dist: a flow of images.
         images: `[N, H, W, C]` integers.
         labels: `[N]` for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         num_importance_samples: K, a power of two.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
         rows_at_once: the most examples that are worked on at a time; None for what is fast.
@@ -144,7 +153,8 @@ def importance_curve(
     if total & (total - 1):
         raise ValueError(f"num_importance_samples must be a power of two, got {total}.")
     _require_images(dist)
-    samples = np.stack(list(_draws(dist, images, labels, total, seed, rows_at_once)), 0)
+    draws = _draws(dist, images, labels, condition, total, seed, rows_at_once)
+    samples = np.stack(list(draws), 0)
     counts = 2 ** np.arange(total.bit_length())
     groups = [samples.astype(np.float64).reshape(total // k, k, -1) for k in counts]
     nats = [(np.logaddexp.reduce(g, axis=1) - math.log(g.shape[1])).mean(0) for g in groups]
@@ -171,6 +181,7 @@ def _draws(
     dist: Flow,
     data: Any,
     labels: Any,
+    condition: Any,
     count: int,
     seed: Any,
     rows_at_once: int | None,
@@ -179,8 +190,8 @@ def _draws(
     """Yields the log-probabilities `[N]` under `count` draws of the noise."""
     data = np.asarray(data)
     check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
-    labels = labels_of_examples(labels, dist.num_classes, len(data), name=dist.name)
-    context = Context(labels=labels, seed=seed_of_noise(seed))
+    given = given_to_examples(dist, len(data), labels, condition)
+    context = Context(seed=seed_of_noise(seed), **given)
     for draw in range(count):
         yield evaluate(
             dist,

@@ -8,8 +8,8 @@ from tfp_realnvp.flow import Flow
 def start_from(dist: Flow, other: Flow) -> None:
     """Gives a flow the weights of another one that is made of the same bijectors.
 
-    The biases of classes, which are 0 in a new flow, stay as they are where the other has none: a
-    flow that is conditional on classes begins as one that is not, and learns the difference.
+    What is added for classes and conditions, which is 0 in a new flow, stays as it is where the
+    other has none: a flow that is conditional begins as one that is not, and learns the difference.
 
     Args:
         dist: the flow whose weights are set.
@@ -41,9 +41,10 @@ def start_from(dist: Flow, other: Flow) -> None:
 
 
 def _weights(dist: Flow) -> dict:
-    """Returns the weights by the place of their layer and their name in it."""
+    """Returns the members' weights by the place of their layer and their name in it."""
+    layers = dict.fromkeys(k for member in dist.bijector.members for k in member.keras_layers)
     return {
         f"layer {i}: {weight.name}": weight
-        for i, layer in enumerate(dist.keras_layers)
+        for i, layer in enumerate(layers)
         for weight in layer.weights
     }

@@ -10,14 +10,19 @@ import tensorflow as tf
 from tfp_realnvp.bijectors.container import Container, Result, Step, walked
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
-from tfp_realnvp.core.data_checks import check_data, labels_of_examples
+from tfp_realnvp.core.data_checks import check_data, given_to_examples
 from tfp_realnvp.core.moments import MomentsOfData
 from tfp_realnvp.execution.rows import in_turn
 from tfp_realnvp.flow import Flow
 
 
 def reestimate_statistics(
-    dist: Flow, data: Any, labels: Any = None, *, rows_at_once: int = 256
+    dist: Flow,
+    data: Any,
+    labels: Any = None,
+    *,
+    condition: Any = None,
+    rows_at_once: int = 256,
 ) -> None:
     """Sets all running statistics of a flow to those of a data set, exactly.
 
@@ -30,6 +35,7 @@ def reestimate_statistics(
         dist: a flow; one without batch normalization stays as it is.
         data: `[N, *event]` integer images or vectors.
         labels: `[N]` for class-conditional flows.
+        condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         rows_at_once: examples evaluated at once; the result does not depend on it.
 
     Raises:
@@ -45,15 +51,19 @@ def reestimate_statistics(
     arguments.whole("reestimate_statistics", "rows_at_once", rows_at_once)
     data = np.asarray(data)
     check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
-    labels = labels_of_examples(labels, dist.num_classes, len(data), name=dist.name)
+    given = given_to_examples(dist, len(data), labels, condition)
     if not len(data):
         raise ValueError("Statistics are those of at least one example, got none.")
     if not dist.bijector.running_moments:
         return
-    context = Context(noise="per_example", labels=labels)
+    context = Context(noise="per_example", **given)
     _settle(
         [
-            Step(dist.bijector, tf.cast(rows, dist.dtype), own)
+            Step(
+                dist.bijector,
+                tf.cast(rows, dist.dtype),
+                dist.bijector.within(own, tf.shape(rows)[:1]),
+            )
             for rows, own in in_turn(data, context, rows_at_once)
         ]
     )

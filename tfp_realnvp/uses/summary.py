@@ -33,7 +33,9 @@ def summary(dist: Flow) -> str:
     header: Row = ("member", "what", "latent shape", "parameters")
     widths = [max(len(row[i]) for row in [header, *rows]) for i in range(4)]
     total = sum(math.prod(v.shape) for v in dist.trainable_variables)
-    title = f"{dist.name.rstrip('/')}, event {tuple(dist.event_shape)}, {total:,} parameters"
+    given = "" if dist.condition_shape is None else f", condition {dist.condition_shape}"
+    name = dist.name.rstrip("/")
+    title = f"{name}, event {tuple(dist.event_shape)}{given}, {total:,} parameters"
     lines = [
         f"{a:<{widths[0]}}  {b:<{widths[1]}}  {c:<{widths[2]}}  {d:>{widths[3]}}"
         for a, b, c, d in [header, *rows]

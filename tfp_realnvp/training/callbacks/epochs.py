@@ -93,6 +93,7 @@ class SampleGrid(keras.callbacks.Callback):
         tensorboard: TensorBoard log directory, or None.
         data: vectors `[N, D]` to plot beside samples of vectors.
         columns: names of the coordinates of vectors.
+        condition: conditions `[N, ...]` that samples are drawn for in turn, of flows with one.
     """
 
     def __init__(
@@ -105,10 +106,11 @@ class SampleGrid(keras.callbacks.Callback):
         tensorboard: str | os.PathLike[str] | None = None,
         data: np.ndarray | None = None,
         columns: Sequence[str] | None = None,
+        condition: np.ndarray | None = None,
     ):
         super().__init__()
         self.directory, self.num = Path(directory), num
-        self.data, self.columns = data, columns
+        self.data, self.columns, self.condition = data, columns, condition
         self.temperature, self.seed, self.tensorboard = temperature, seed, tensorboard
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -116,8 +118,16 @@ class SampleGrid(keras.callbacks.Callback):
         dist = self.model.dist
         classes = dist.num_classes
         labels = None if classes is None else np.arange(self.num) % classes
+        condition = self.condition
+        if condition is not None:
+            condition = condition[np.arange(self.num) % len(condition)]
         samples = latents.sample(
-            dist, self.num, temperature=self.temperature, labels=labels, seed=self.seed
+            dist,
+            self.num,
+            temperature=self.temperature,
+            labels=labels,
+            condition=condition,
+            seed=self.seed,
         )
         path = self.directory / f"epoch_{epoch + 1:04d}.png"
         pictures.write_samples(
