@@ -13,7 +13,7 @@ from tfp_realnvp.flows import (
     realnvp,
     uva,
 )
-from tfp_realnvp.flows.registry import build, names, options, register
+from tfp_realnvp.flows.registry import build, members, names, options, register
 
 __all__ = [
     "autoregressive",
@@ -22,6 +22,7 @@ __all__ = [
     "glow",
     "jet",
     "lecture",
+    "members",
     "mixture_multiscale",
     "names",
     "neural_ode",
