@@ -73,6 +73,7 @@ _MODULES = {
     "flows": "flows",
     "pictures": "plots.pictures",
     "runs": "training.runs",
+    "sbi": "training.sbi",
 }
 
 # ruff: noqa: F401 - for type checkers and editors, which do not look into `__getattr__`.
@@ -87,7 +88,7 @@ if TYPE_CHECKING:
     from tfp_realnvp.serving.compiled import Compiled
     from tfp_realnvp.serving.lite import Lite
     from tfp_realnvp.serving.saved_model import export
-    from tfp_realnvp.training import callbacks, runs
+    from tfp_realnvp.training import callbacks, runs, sbi
     from tfp_realnvp.training.model import FlowModel
     from tfp_realnvp.training.saving import load, save
     from tfp_realnvp.uses import baselines

@@ -14,7 +14,7 @@ from tfp_realnvp.flows import (
     tarflow,
     uva,
 )
-from tfp_realnvp.flows.registry import build, names, options, register
+from tfp_realnvp.flows.registry import build, members, names, options, register
 
 __all__ = [
     "autoregressive",
@@ -23,6 +23,7 @@ __all__ = [
     "glow",
     "jet",
     "lecture",
+    "members",
     "mixture_multiscale",
     "names",
     "neural_ode",

@@ -8,6 +8,7 @@ import typing
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from tfp_realnvp.bijectors import FlowBijector
 from tfp_realnvp.core import arguments
 from tfp_realnvp.flow import Flow
 
@@ -161,10 +162,47 @@ def build(
         >>> nvp.flows.build("uva_simple", (8, 8, 1), levels=17).event_shape
         TensorShape([8, 8, 1])
     """
-    shape = arguments.event_shape(event_shape)
-    definition = _definition(flow, shape)
     if name is not None:
         arguments.scope_name(flow, name)
+    return Flow(
+        members(flow, event_shape, levels=levels, **options),
+        event_shape,
+        seed=seed,
+        dtype=dtype,
+        conditioner_dtype=conditioner_dtype,
+        num_classes=num_classes,
+        condition_shape=condition_shape,
+        recompute=recompute,
+        name=flow if name is None else name,
+    )
+
+
+def members(
+    flow: str, /, event_shape: Sequence[int], *, levels: int = 256, **options: Any
+) -> list[FlowBijector]:
+    """Returns the bijectors of a named flow, to put others beside them.
+
+    Args:
+        flow: one of `names()`.
+        event_shape: `(H, W, C)` for images, `(D,)` for vectors.
+        levels: number of integer levels of images, at least 2; vectors have none.
+        **options: options of that flow; see `options(flow, event_shape)`.
+
+    Returns:
+        Bijectors from data to latent that are not built yet, for `nvp.Flow`.
+
+    Raises:
+        ValueError: see `build`.
+        TypeError: an option that the flow does not have for such events.
+
+    Example:
+        >>> import tensorflow_probability as tfp, tfp_realnvp as nvp
+        >>> bounded = [tfp.bijectors.Sigmoid(-1.0, 1.0), *nvp.flows.members("realnvp", (2,))]
+        >>> float(abs(nvp.Flow(bounded, (2,)).sample(50)).numpy().max()) < 1
+        True
+    """
+    shape = arguments.event_shape(event_shape)
+    definition = _definition(flow, shape)
     arguments.whole(flow, "levels", levels, least=2)
     known = _options(definition)
     if unknown := sorted(set(options) - set(known)):
@@ -178,17 +216,7 @@ def build(
     }
     if "levels" in inspect.signature(definition).parameters:
         options["levels"] = levels
-    return Flow(
-        definition(shape, **options),
-        shape,
-        seed=seed,
-        dtype=dtype,
-        conditioner_dtype=conditioner_dtype,
-        num_classes=num_classes,
-        condition_shape=condition_shape,
-        recompute=recompute,
-        name=flow if name is None else name,
-    )
+    return definition(shape, **options)
 
 
 # What a definition cannot have as an option.

@@ -221,6 +221,34 @@ def importance_curve(counts: Any, bits: Any) -> Figure:
     return figure
 
 
+def calibration(ranks: Any, levels: Any, covered: Any, *, num: int) -> Figure:
+    """Draws ranks of true parameters among samples, and how often regions hold them.
+
+    Args:
+        ranks: `[N, D]` of `nvp.sbi.ranks`.
+        levels: `[L]` of `nvp.sbi.coverage`.
+        covered: `[L]`, likewise.
+        num: samples that the ranks are among.
+
+    Returns:
+        A Matplotlib figure: a histogram for each coordinate, with the band of 99% in which even
+        ranks lie, and the curve of coverage.
+    """
+    ranks = np.asarray(ranks)
+    bins = min(20, num + 1)
+    mean = len(ranks) / bins
+    band = 2.58 * math.sqrt(mean * (1 - 1 / bins))
+    figure, (*axes, curve) = _panels(ranks.shape[1] + 1)
+    for i, axis in enumerate(axes):
+        axis.axhspan(mean - band, mean + band, color="lightgrey")
+        axis.hist(ranks[:, i], bins=bins, range=(0, num + 1), histtype="step")
+        axis.set(title=f"ranks of number {i}", yticks=[])
+    curve.plot([0, 1], [0, 1], color="black", linestyle=":")
+    curve.plot(levels, covered)
+    curve.set(title="coverage", xlabel="level", ylabel="part that is held", aspect="equal")
+    return figure
+
+
 def scores(sets: Mapping[str, Any], *, title: str = "", bins: int = 40) -> Figure:
     """Draws histograms of anomaly scores over one another, by label."""
     figure, (axis,) = _panels(1, size=4.0)
