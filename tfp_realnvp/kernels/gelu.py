@@ -42,10 +42,11 @@ def _by_tanh(x):
 
 @tf.custom_gradient
 def _exact(x):
-    below = 0.5 + 0.5 * tf.math.erf(math.sqrt(0.5) * x)
+    twice = 1.0 + tf.math.erf(x / math.sqrt(2))
 
     def gradient(upstream):
         density = tf.exp(-0.5 * tf.square(x)) * (1 / math.sqrt(2 * math.pi))
-        return upstream * (below + x * density)
+        return upstream * (0.5 * twice + x * density)
 
-    return x * below, gradient
+    # LiteRT has no erf, but a GELU, which it finds in these very operations.
+    return 0.5 * x * twice, gradient
