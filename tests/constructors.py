@@ -405,6 +405,9 @@ BIJECTORS: dict[str, Case] = {
     "coupling_resnet_condition": Case(
         lambda: Coupling(ChannelHalves(), resnet(normalization="none")), IMAGE, condition_shape=(2,)
     ),
+    "coupling_vit_condition": Case(
+        lambda: Coupling(ChannelHalves(), vit()), (2, 2, 2), num_classes=2, condition_shape=(2,)
+    ),
     "planar_condition": Case(Planar, VECTOR, num_classes=3, condition_shape=(2,)),
     "autoregressive_condition": Case(lambda: Autoregressive(made()), (3,), condition_shape=(2,)),
     "autoregressive_inverted_condition": Case(

@@ -8,6 +8,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 from constructors import perturb_weights
+from test_recomputation import flows_and_shapes
 from tolerances import FLOAT32, FLOAT64
 
 import tfp_realnvp as nvp
@@ -168,8 +169,8 @@ def test_a_condition_comes_in_any_units():
     np.testing.assert_allclose(got, log_prob(dist, C), atol=1e-3)
     inside = dist.bijector.within(nvp.Context(condition=C), tf.constant([4])).vector
     np.testing.assert_allclose(np.std(inside, 0), 1, rtol=1e-4)
-    again = copy.deepcopy(dist)
-    np.testing.assert_allclose(log_prob(again, C), log_prob(dist, C), rtol=FLOAT32)
+    for again in (copy.deepcopy(dist), dist.copy(name="again")):
+        np.testing.assert_allclose(log_prob(again, C), log_prob(dist, C), rtol=FLOAT32)
 
 
 def test_a_flow_comes_back_from_its_configuration(both):
@@ -270,3 +271,21 @@ def test_plain_keras_layers_see_a_condition():
     dist = nvp.Flow([coupling], (4, 4, 1), condition_shape=(4, 4, 2), num_classes=2)
     values = log_prob(dist, PIXELS, IMAGES / 8, labels=0)
     assert np.abs(values - log_prob(dist, PIXELS[::-1], IMAGES / 8, labels=0)).max() > 1e-3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "shape", "options"), list(flows_and_shapes()))
+def test_every_flow_has_conditions(name, shape, options):
+    data = IMAGES if len(shape) == 3 else RNG.normal(size=(4, 3)).astype("float32")
+    for condition in (C, PIXELS)[: 2 if len(shape) == 3 else 1]:
+        dist = nvp.flows.build(
+            name, shape, levels=8, condition_shape=condition.shape[1:], num_classes=2, **options
+        )
+        dist.initialize(data, LABELS, condition)
+        perturb_weights(dist, scale=0.1)
+        given = {"labels": LABELS, "seed": (1, 2)}
+        moved = log_prob(dist, condition[::-1], data, **given)
+        assert np.abs(moved - log_prob(dist, condition, data, **given)).max() > 1e-4
+        z = nvp.encode(dist, data, LABELS, condition=condition)
+        back = nvp.decode(dist, z, LABELS, condition=condition)
+        np.testing.assert_allclose(back, data, atol=1e-3)

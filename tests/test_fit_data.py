@@ -81,7 +81,7 @@ def test_labels_of_a_shuffled_dataset_belong_to_its_examples():
     shuffled = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(40).batch(10)
     seen = []
     made = model(num_classes=2)
-    made.dist.bijector.initialize = lambda data, labels: seen.append((data, labels))
+    made.dist.bijector.initialize = lambda data, labels, condition: seen.append((data, labels))
     made._initialize(made_first := looked_into(shuffled, 40, check=made._check)[0])
     np.testing.assert_array_equal(made_first.x[:, 0], made_first.labels * 10.0)
     np.testing.assert_array_equal(seen[0][0][:, 0], seen[0][1] * 10.0)

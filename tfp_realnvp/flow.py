@@ -190,8 +190,12 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
             TypeError: no Keras model.
             ValueError: this flow has no condition, or the model makes one of another shape.
         """
-        made = type(self)(self.bijector.bijectors, **self._settings(), encoder=encoder)
-        made.bijector.use_units_of(self.bijector)
+        settings = {**self._settings(), "encoder": encoder}
+        return self._with_units_of_this(type(self)(self.bijector.bijectors, **settings))
+
+    def _with_units_of_this(self, made: Flow) -> Flow:
+        if self._seen_shape is not None:
+            made.bijector.use_units_of(self.bijector)
         return made
 
     @property
@@ -314,7 +318,7 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
                 f"A copy of {self.name} shares its bijectors and can have another name only, got "
                 f"{', '.join(unknown)}: make another flow."
             )
-        return super().copy(**overrides)
+        return self._with_units_of_this(super().copy(**overrides))
 
     def __getitem__(self, slices):
         if slices in (Ellipsis, ()):
