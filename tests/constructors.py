@@ -21,6 +21,7 @@ from tfp_realnvp.bijectors import (
     Autoregressive,
     AutoregressivePixels,
     BatchNorm,
+    Blockwise,
     ChannelHalves,
     Channels,
     Checkerboard,
@@ -56,6 +57,7 @@ from tfp_realnvp.conditioners import (
     MADE,
     MLP,
     CausalTransformer,
+    GatedAttention,
     GatedConv,
     GlowConv,
     ResNet,
@@ -199,6 +201,16 @@ def flow(name: str, shape: tuple[int, ...], **options) -> Callable[[], FlowBijec
 
 
 IMAGE, VECTOR = (4, 4, 2), (5,)
+FLOWPP = {
+    "couplings": (1, 1, 1),
+    "width": 3,
+    "blocks": 1,
+    "heads": 1,
+    "components": 2,
+    "noise_couplings": 1,
+    "noise_blocks": 1,
+    "features": 2,
+}
 MIXTURE_MULTISCALE = {
     "couplings": (1, 1, 1, 1),
     "widths": (2, 2, 2),
@@ -241,10 +253,19 @@ BIJECTORS: dict[str, Case] = {
     "coupling_attention_conditional": Case(
         lambda: Coupling(ChannelHalves(), conv(heads=1, last=1)), (2, 2, 3), num_classes=3
     ),
+    "coupling_gated_attention": Case(
+        lambda: Coupling(ChannelHalves(), GatedAttention(width=4, blocks=1, heads=2)), (2, 2, 3)
+    ),
+    "coupling_gated_attention_conditional": Case(
+        lambda: Coupling(Checkerboard(), GatedAttention(width=4, blocks=1, heads=1)),
+        (2, 4, 1),
+        num_classes=3,
+    ),
     "squeeze_position_major": Case(Squeeze, IMAGE),
     "squeeze_channel_major": Case(lambda: Squeeze(order="channel_major"), IMAGE),
     "squeeze_3x3": Case(lambda: Squeeze(order="channel_major", side=3), (3, 6, 2)),
     "squeeze_alternative": Case(lambda: Squeeze(order="alternative"), IMAGE),
+    "squeeze_columns": Case(lambda: Squeeze(order="columns"), (3, 4, 2)),
     "squeezed": Case(lambda: Squeezed([Coupling(ChannelHalves(), conv())]), (4, 2, 1)),
     "squeezed_3x3": Case(lambda: Squeezed([Coupling(ChannelHalves(), conv())], side=3), (3, 6, 1)),
     "squeezed_alternative": Case(
@@ -253,6 +274,10 @@ BIJECTORS: dict[str, Case] = {
         ),
         (4, 4, 1),
     ),
+    "squeezed_columns": Case(
+        lambda: Squeezed([Coupling(ChannelHalves(), conv())], order="columns"), (3, 2, 1)
+    ),
+    "blockwise": Case(lambda: Blockwise([InvertibleConv(), ActNorm()]), (2, 2, 4)),
     "flatten": Case(Flatten, IMAGE),
     "logit": Case(lambda: Logit(high=4.0, alpha=0.05), (2, 2, 1), high=4.0),
     "standardize": Case(Standardize, VECTOR),
@@ -311,10 +336,12 @@ BIJECTORS: dict[str, Case] = {
     ),
     "unsqueeze_position_major": Case(Unsqueeze, (2, 2, 4)),
     "unsqueeze_channel_major": Case(lambda: Unsqueeze(order="channel_major"), (2, 2, 8)),
+    "unsqueeze_columns": Case(lambda: Unsqueeze(order="columns"), (3, 2, 4)),
     "unsqueeze_alternative": Case(lambda: Unsqueeze(order="alternative"), (1, 2, 8)),
     "rescale": Case(lambda: Rescale(low=-1.0, high=3.0), (2, 2, 1)),
     "rescale_radius": Case(lambda: Rescale(high=3.0, radius=1.5), (2, 2, 1)),
     "act_norm": Case(ActNorm, IMAGE),
+    "act_norm_elementwise": Case(lambda: ActNorm(elementwise=True), IMAGE),
     "act_norm_vector": Case(lambda: ActNorm(ndims=1), VECTOR),
     "batch_norm": Case(lambda: with_statistics(BatchNorm()), IMAGE),
     "batch_norm_vector": Case(lambda: with_statistics(BatchNorm(ndims=1, epsilon=0.1)), VECTOR),
@@ -339,6 +366,7 @@ BIJECTORS: dict[str, Case] = {
     "uva_multiscale": Case(
         flow("uva_multiscale", (4, 4, 1), levels=4, widths=(4, 4, 4), blocks=1), (4, 4, 1), high=4.0
     ),
+    "flowpp": Case(flow("flowpp", (4, 4, 1), levels=4, **FLOWPP), (4, 4, 1), high=4.0),
     "mixture_multiscale": Case(
         flow("mixture_multiscale", (4, 4, 1), levels=4, **MIXTURE_MULTISCALE), (4, 4, 1), high=4.0
     ),

@@ -36,7 +36,17 @@ from tfp_realnvp.bijectors import (
     Unsqueeze,
     VariationalDequantization,
 )
-from tfp_realnvp.conditioners import MADE, MLP, GatedConv, GlowConv, ResNet, Velocity, ViT
+from tfp_realnvp.conditioners import (
+    MADE,
+    MLP,
+    GatedAttention,
+    GatedConv,
+    GatedFeatures,
+    GlowConv,
+    ResNet,
+    Velocity,
+    ViT,
+)
 from tfp_realnvp.core.arguments import annotated
 
 NAN, INFINITE = float("nan"), float("inf")
@@ -87,6 +97,9 @@ ARGUMENTS = [
     (GatedConv, "positions", "a bool", [1]),
     (GatedConv, "dropout", "a finite number of at least 0 and below 1", [-0.1, 1.0, "a"]),
     (GatedConv, "last", "a whole number of at least 1", [0]),
+    (GatedAttention, "blocks", "a whole number of at least 1", [0]),
+    (GatedAttention, "heads", "a whole number of at least 1", [0, 1.5]),
+    (GatedFeatures, "width", "a whole number of at least 1", [0]),
     (GlowConv, "width", "a whole number of at least 1", [0, 2.5]),
     (ResNet, "width", "a whole number of at least 1", [0, 2.5]),
     (ResNet, "blocks", "a whole number of at least 1", [0, 1.5]),
@@ -98,6 +111,7 @@ ARGUMENTS = [
     (BatchNorm, "momentum", "a finite number of at least 0 and below 1", [1.0, -0.1, NAN, "a"]),
     (BatchNorm, "epsilon", "a finite number of at least 0", [-1, NAN]),
     *((made, "ndims", "a whole number of at least 1", [0, "a"]) for made in (ActNorm, BatchNorm)),
+    (ActNorm, "elementwise", "a bool", [1, "yes"]),
     (InvertibleConv, "ndims", "a whole number of at least 1", [0, 1.5]),
     *((made, "ndims", "a whole number of at least 1", [0, "a"]) for made in (Logit, Rescale)),
     *(
@@ -151,7 +165,7 @@ def test_an_argument_out_of_range(make, name, expected, value):
         (lambda: Invert(ActNorm()), "Only a bijector that needs no data can be inverted"),
         (
             lambda: Invert(initialized(ActNorm(ndims=1))),
-            "Only a bijector that needs no data can be inverted, got ActNorm(ndims=1)",
+            "Only a bijector that needs no data can be inverted, got ActNorm(ndims=1,",
         ),
         (lambda: Invert(Dequantization()), "Only a bijector that loses nothing can be inverted"),
         (

@@ -31,6 +31,7 @@ def images_flow():
         ),
         ("glow", (1,), "models vectors of at least 2 dimensions, got event shape (1,)"),
         ("glow", (7, 7, 1), "needs height and width to be multiples of 2, got (7, 7, 1)"),
+        ("flowpp", (6, 8, 1), "flowpp needs height and width to be multiples of 4, got (6, 8, 1)"),
         ("lecture_realnvp", (7, 8, 1), "height and width to be multiples of 2, got (7, 8, 1)"),
         ("uva_multscale", (8, 8, 1), "Did you mean 'uva_multiscale'?"),
         ("resnet", (8, 8, 1), "Unknown flow 'resnet'; the flows are"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from constructors import JET, MIXTURE_MULTISCALE, TARFLOW, perturb_weights
+from constructors import FLOWPP, JET, MIXTURE_MULTISCALE, TARFLOW, perturb_weights
 
 import tfp_realnvp as nvp
 
@@ -13,7 +13,7 @@ SMALL = {
     "uva_simple": {"width": 4, "couplings": 2, "blocks": 1},
     "uva_vardeq": {"width": 4, "couplings": 2, "blocks": 1},
     "uva_multiscale": {"widths": (4, 4, 4), "blocks": 1},
-    "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
+    "flowpp": FLOWPP,
     "mixture_multiscale": MIXTURE_MULTISCALE,
     "jet": JET,
     "tarflow": TARFLOW,

@@ -40,6 +40,35 @@ def test_attention_is_that_of_the_formula(rng):
     )
 
 
+def test_the_gradient_of_attention_is_that_of_the_formula(rng):
+    projections = tf.constant(rng.standard_normal([2, 3, 4, 3 * 6]))
+
+    def formula(projections):
+        parts = tf.reshape(projections, [2, 12, 3, 2, 3])
+        queries, keys, values = tf.unstack(tf.transpose(parts, [2, 0, 3, 1, 4]))
+        weights = tf.nn.softmax(tf.linalg.matmul(queries, keys, transpose_b=True) / np.sqrt(3))
+        gathered = tf.transpose(tf.linalg.matmul(weights, values), [0, 2, 1, 3])
+        return tf.reshape(gathered, [2, 3, 4, 6])
+
+    for graph in (lambda f: f, tf.function, tf.function(jit_compile=True)):
+        both = []
+        for function in (formula, lambda p: attend(p, heads=2, wide=tf.float64)):
+
+            def gradients(p, function=function):
+                with tf.GradientTape() as second:
+                    second.watch(p)
+                    with tf.GradientTape() as first:
+                        first.watch(p)
+                        loss = tf.reduce_sum(tf.sin(function(p)))
+                    gradient = first.gradient(loss, p)
+                    along = tf.reduce_sum(tf.cos(gradient))
+                return gradient, second.gradient(along, p)
+
+            both.append(graph(gradients)(projections))
+        for want, got in zip(*both, strict=True):
+            np.testing.assert_allclose(got, want, atol=FLOAT64, rtol=FLOAT64)
+
+
 def test_with_attention_a_pixel_sees_the_whole_image(rng):
     """A network of two blocks without it reaches over three pixels, or four with the last."""
     image = tf.constant(rng.standard_normal([1, 6, 5, 1]))

@@ -20,9 +20,13 @@ def convolve_two_sided(x, kernel, bias):
     return tf.nn.conv2d(elu2(x), kernel, 1, "SAME") + bias
 
 
+def gate(x, hidden, kernel, bias):
+    value, opening = tf.split(convolve_two_sided(hidden, kernel, bias), 2, axis=-1)
+    return x + value * tf.sigmoid(opening)
+
+
 def gate_and_norm(x, hidden, kernel, bias, scale, shift):
-    value, gate = tf.split(convolve_two_sided(hidden, kernel, bias), 2, axis=-1)
-    x += value * tf.sigmoid(gate)
+    x = gate(x, hidden, kernel, bias)
     mean, variance = tf.nn.moments(x, -1, keepdims=True)
     return (x - mean) * tf.math.rsqrt(variance + EPSILON) * scale + shift
 
@@ -30,6 +34,7 @@ def gate_and_norm(x, hidden, kernel, bias, scale, shift):
 X, C = (2, 5, 4, 8), 8
 CASES = [
     (convolve_two_sided, [X, (3, 3, 2 * C, 4), (4,)]),
+    (gate, [X, X, (3, 3, 2 * C, 2 * C), (2 * C,)]),
     (gate_and_norm, [X, X, (1, 1, 2 * C, 2 * C), (2 * C,), (C,), (C,)]),
     (gate_and_norm, [X, X, (3, 3, 2 * C, 2 * C), (2 * C,), (C,), (C,)]),
 ]

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_realnvp as nvp
-from tfp_realnvp.conditioners import GatedConv, ViT
+from tfp_realnvp.conditioners import GatedAttention, GatedConv, ViT
 from tfp_realnvp.execution.device import best_precision, use_full_float32
 from tfp_realnvp.kernels.gates import two_sided_elu
 
@@ -59,11 +59,12 @@ def distance(a, b):
     return np.linalg.norm(np.subtract(a, b)) / np.linalg.norm(b)
 
 
-def test_gradients_of_bfloat16_convolutions_are_close_to_those_of_float32(rng):
+@pytest.mark.parametrize("network", [GatedConv, GatedAttention])
+def test_gradients_of_bfloat16_convolutions_are_close_to_those_of_float32(rng, network):
     x = tf.constant(rng.normal(size=(2, 8, 8, 3)), tf.float32)
     upstream = tf.constant(rng.normal(size=(2, 8, 8, 2)), tf.float32)
-    exact = GatedConv(width=8, blocks=2, outputs=2)
-    rounded = GatedConv(width=8, blocks=2, outputs=2, dtype="mixed_bfloat16")
+    exact = network(width=8, blocks=2, outputs=2)
+    rounded = network(width=8, blocks=2, outputs=2, dtype="mixed_bfloat16")
     gradients = []
     for net in (exact, rounded):
         net(x)

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from constructors import JET, MIXTURE_MULTISCALE, TARFLOW, perturb_weights
+from constructors import FLOWPP, JET, MIXTURE_MULTISCALE, TARFLOW, perturb_weights
 from tolerances import FLOAT64
 
 import tfp_realnvp as nvp
@@ -49,7 +49,7 @@ def test_gradients_are_those_of_the_plain_pass(graph, labels):
 
 # Small flows with all that flows have: scales, statistics, mixings, inverses.
 SMALL = {
-    "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
+    "flowpp": FLOWPP,
     "mixture_multiscale": MIXTURE_MULTISCALE,
     "jet": JET,
     "glow": {"steps": 2, "width": 4},

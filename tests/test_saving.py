@@ -9,7 +9,7 @@ import zipfile
 import numpy as np
 import pytest
 import tensorflow as tf
-from constructors import BIJECTORS, JET, MIXTURE_MULTISCALE, TARFLOW, perturb_weights
+from constructors import BIJECTORS, FLOWPP, JET, MIXTURE_MULTISCALE, TARFLOW, perturb_weights
 
 import tfp_realnvp as nvp
 
@@ -18,7 +18,7 @@ FLOWS = {
     "uva_vardeq": ((4, 4, 3), {"width": 4, "couplings": 2, "blocks": 1}),
     "uva_multiscale": ((4, 8, 1), {"widths": (4, 4, 4), "blocks": 1}),
     "lecture_realnvp": ((4, 4, 3), {"width": 4, "blocks": 1}),
-    "flowpp": ((4, 4, 1), {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2}),
+    "flowpp": ((4, 4, 1), FLOWPP),
     "mixture_multiscale": ((4, 4, 1), MIXTURE_MULTISCALE),
     "jet": ((4, 4, 1), JET),
     "tarflow": ((4, 4, 1), TARFLOW),

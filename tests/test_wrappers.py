@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
-from constructors import perturb_weights
+from constructors import FLOWPP, perturb_weights
 
 import tfp_realnvp as nvp
 from tfp_realnvp.bijectors import FactorOut, Flatten, Squeeze
@@ -21,7 +21,7 @@ SMALL = {
     "realnvp": {"couplings": 2, "widths": (4,)},
 }
 IMAGES = {
-    "flowpp": {"couplings": (1, 1, 1), "width": 2, "blocks": 1, "components": 2},
+    "flowpp": FLOWPP,
     "uva_simple": {"couplings": 2, "width": 2, "blocks": 1},
     "uva_vardeq": {"couplings": 1, "width": 2, "blocks": 1},
 }

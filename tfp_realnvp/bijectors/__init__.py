@@ -5,11 +5,13 @@ from tfp_realnvp.bijectors.autoregressive import Autoregressive
 from tfp_realnvp.bijectors.autoregressive_pixels import AutoregressivePixels
 from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.bijectors.batch_norm import BatchNorm
+from tfp_realnvp.bijectors.blockwise import Blockwise
 from tfp_realnvp.bijectors.composition import Composition
 from tfp_realnvp.bijectors.conditional import Conditional
 from tfp_realnvp.bijectors.container import Container, Step
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.dequantization import Dequantization
+from tfp_realnvp.bijectors.encoded import Encoded
 from tfp_realnvp.bijectors.factor_out import FactorOut
 from tfp_realnvp.bijectors.flatten import Flatten
 from tfp_realnvp.bijectors.foreign import Foreign
@@ -56,6 +58,7 @@ __all__ = [
     "Autoregressive",
     "AutoregressivePixels",
     "BatchNorm",
+    "Blockwise",
     "ChannelHalves",
     "Channels",
     "Checkerboard",
@@ -67,6 +70,7 @@ __all__ = [
     "Context",
     "Coupling",
     "Dequantization",
+    "Encoded",
     "FactorOut",
     "Flatten",
     "FlowBijector",

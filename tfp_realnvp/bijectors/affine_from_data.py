@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import math
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,8 @@ from tfp_realnvp.core.moments import mean_and_log_std
 class AffineFromData(FlowBijector):
     """A shift and a scale per channel (per coordinate of a vector), set from the first data.
 
+    Or per element of an event: of each pixel and channel.
+
     Until `initialize` has seen data the map is the identity. `FlowModel.fit` calls it, and
     `Flow.initialize` does so for training by hand. What it has set is saved with the flow.
 
@@ -26,9 +29,11 @@ class AffineFromData(FlowBijector):
     shift_name: str
     #: Whether shift and scale are trained on from where data set them.
     trained: bool
+    #: Whether each element of the event has its own.
+    elementwise = False
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        shape, trained = event_shape[-1:], self.trained
+        shape, trained = event_shape if self.elementwise else event_shape[-1:], self.trained
         self.shift = self.weight(self.shift_name, shape, trainable=trained)
         self.log_scale = self.weight("log_scale", shape, trainable=trained)
         self.initialized = self.weight("initialized", (), dtype="int32", trainable=False)
@@ -57,7 +62,9 @@ class AffineFromData(FlowBijector):
                 f"{self._scope.path} starts from data that are finite in {self._scope.dtype}, got "
                 f"{bad} NaN or infinite values."
             )
-        shift, log_scale = self._shift_and_log_scale_of(*mean_and_log_std(values))
-        self.shift.assign(shift)
-        self.log_scale.assign(log_scale)
+        shape = tuple(self.shift.shape)
+        moments = mean_and_log_std(values.reshape(-1, math.prod(shape)))
+        shift, log_scale = self._shift_and_log_scale_of(*moments)
+        self.shift.assign(shift.reshape(shape))
+        self.log_scale.assign(log_scale.reshape(shape))
         self.initialized.assign(1)

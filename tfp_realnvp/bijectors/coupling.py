@@ -98,6 +98,15 @@ class Coupling(FlowBijector):
         """See `FlowBijector.is_conditional`."""
         return self._scope.is_conditional or self._scope.condition_channels > 0
 
+    @property
+    def needs_data(self) -> bool:
+        """See `FlowBijector.needs_data`."""
+        return isinstance(self.conditioner, Conditioner) and self.conditioner.needs_data
+
+    def _initialize(self, y, context):
+        seen, _ = self.partition.split(y)
+        self.conditioner.initialize(_with_condition(seen, context), context)
+
     def _forward_and_log_det(self, x, context):
         return self._transform(x, context, self.transformer.forward)
 
@@ -119,9 +128,7 @@ class Coupling(FlowBijector):
         Returns:
             `[N, ..., parameters_per_element * C]` for C changed channels, in the dtype of `seen`.
         """
-        dtype = seen.dtype
-        if context.condition is not None:
-            seen = tf.concat([seen, context.condition], -1)
+        dtype, seen = seen.dtype, _with_condition(seen, context)
         if isinstance(self.conditioner, Conditioner):
             return self.conditioner.parameters(seen, context)
         scope = self._scope
@@ -141,3 +148,7 @@ class Coupling(FlowBijector):
             "conditioner": self.conditioner,
             "transformer": self.transformer,
         }
+
+
+def _with_condition(seen: tf.Tensor, context: Context) -> tf.Tensor:
+    return seen if context.condition is None else tf.concat([seen, context.condition], -1)

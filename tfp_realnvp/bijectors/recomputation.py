@@ -27,8 +27,10 @@ def is_recomputable(bijector: Any) -> bool:
     if conditioner is not None:
         moments = getattr(conditioner, "running_moments", ())
         replayed = [id(v) for running in moments for v in (running.mean, running.variance)]
-        states = [id(v) for v in conditioner.non_trainable_variables]
-        if not isinstance(conditioner, Conditioner) or not set(states) <= set(replayed):
+        states = {id(v) for v in conditioner.non_trainable_variables}
+        # What says that data have set a network does not change in a run.
+        states -= {id(getattr(conditioner, "initialized", None))}
+        if not isinstance(conditioner, Conditioner) or not states <= set(replayed):
             return False
     inside = [b for member in bijector.members for b in with_weights(member)]
     return getattr(bijector, "recomputable", all(map(is_recomputable, inside)))

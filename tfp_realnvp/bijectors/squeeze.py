@@ -1,4 +1,4 @@
-"""Squeeze: space to channels, in the three orders that the sources use."""
+"""Squeeze: space to channels, in the orders that the sources use."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfp_realnvp.bijectors.base import FlowBijector, Shape
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Scope
 
-ORDERS = ("position_major", "channel_major", "alternative")
+ORDERS = ("position_major", "channel_major", "alternative", "columns")
 
 
 class Squeeze(FlowBijector):
@@ -26,9 +26,14 @@ class Squeeze(FlowBijector):
       2, so that the two pixels of each diagonal stay together when the channels are halved
       (arXiv:1605.08803, section 3.6: each half is one colour of the checkerboard).
 
+    One order takes blocks of 1x2 pixels, `[H, W, C]` to `[H, W/2, 2C]`:
+
+    * `"columns"`: channel `column_offset * C + c`, so that each half of the channels is every
+      other column (what the authors of Flow++, arXiv:1902.00275, take for a checkerboard).
+
     Args:
-        order: one of the three.
-        side: side S of the blocks.
+        order: one of the four.
+        side: side S of the blocks; 2 where they are of columns.
         name: name of the bijector.
 
     Raises:
@@ -48,8 +53,8 @@ class Squeeze(FlowBijector):
         if order not in ORDERS:
             raise ValueError(f"Unknown squeeze order {order!r}; the orders are {ORDERS}.")
         self.side = arguments.whole("Squeeze", "side", side, least=2)
-        if order == "alternative" and self.side != 2:
-            raise ValueError(f"The alternative order is of blocks of side 2, got side={side}.")
+        if order in ("alternative", "columns") and self.side != 2:
+            raise ValueError(f"The {order} order is of blocks of side 2, got side={side}.")
         self.order = order
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
@@ -57,21 +62,29 @@ class Squeeze(FlowBijector):
 
     def _latent_shape(self, data_shape: Shape) -> Shape:
         height, width, channels = data_shape
-        side = self.side
-        if height % side or width % side:
-            kind = "even height and width" if side == 2 else f"multiples of {side} as sides"
+        rows, columns = self._block
+        if height % rows or width % columns:
+            kind = f"multiples of {columns} as sides"
+            if columns == 2:
+                kind = "even height and width" if rows == 2 else "an even width"
             raise ValueError(f"A squeeze needs {kind}, got events of shape {data_shape}.")
-        return height // side, width // side, side**2 * channels
+        return height // rows, width // columns, rows * columns * channels
 
     def _data_shape(self, latent_shape: Shape) -> Shape:
         height, width, channels = latent_shape
-        area = self.side**2
+        rows, columns = self._block
+        area = rows * columns
         if channels % area:
             raise ValueError(
                 f"An unsqueeze needs a multiple of {area} channels, got events of shape "
                 f"{latent_shape}."
             )
-        return self.side * height, self.side * width, channels // area
+        return rows * height, columns * width, channels // area
+
+    @property
+    def _block(self) -> tuple[int, int]:
+        """The rows and columns of pixels that become channels."""
+        return (1, 2) if self.order == "columns" else (self.side, self.side)
 
     def _permutation(self, channels: int) -> np.ndarray | None:
         """Returns where each output channel comes from among the position-major ones."""
@@ -86,6 +99,8 @@ class Squeeze(FlowBijector):
         return self._inverse_and_log_det(condition, None)[0]
 
     def _inverse_and_log_det(self, y, context):
+        if self.order == "columns":  # they are channels already, as memory has them
+            return tf.reshape(y, [-1, *self._latent_shape(tuple(y.shape[1:]))]), _zeros(y)
         permutation = self._permutation(y.shape[-1])
         x = tf.nn.space_to_depth(y, self.side)
         if permutation is not None:
@@ -93,6 +108,8 @@ class Squeeze(FlowBijector):
         return x, _zeros(y)
 
     def _forward_and_log_det(self, x, context):
+        if self.order == "columns":
+            return tf.reshape(x, [-1, *self._data_shape(tuple(x.shape[1:]))]), _zeros(x)
         permutation = self._permutation(x.shape[-1] // self.side**2)
         latent = x
         if permutation is not None:
@@ -111,7 +128,7 @@ class Unsqueeze(FlowBijector):
     channel couplings, and squeezes in another order for the factor-out.
 
     Args:
-        order: one of the three of `Squeeze`.
+        order: one of those of `Squeeze`.
         name: name of the bijector.
 
     Raises:
@@ -138,8 +155,9 @@ class Unsqueeze(FlowBijector):
         return self._squeeze._latent_shape(latent_shape)
 
     def _condition_beyond(self, condition):
-        if condition.shape[-1] % 4:  # it was never squeezed
-            return tf.repeat(tf.repeat(condition, 2, axis=1), 2, axis=2)
+        rows, columns = self._squeeze._block
+        if condition.shape[-1] % (rows * columns):  # it was never squeezed
+            return tf.repeat(tf.repeat(condition, rows, axis=1), columns, axis=2)
         return self._squeeze._forward_and_log_det(condition, None)[0]
 
     def _inverse_and_log_det(self, y, context):

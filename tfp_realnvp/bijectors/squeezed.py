@@ -17,7 +17,8 @@ from tfp_realnvp.core.context import Context, Scope
 class Squeezed(Container):
     """Bijectors between a squeeze and the way back, on a quarter of the pixels or fewer.
 
-    With the squeeze `s` from `[H, W, C]` to `[H/S, W/S, S*S*C]`, S = 2 or more:
+    With the squeeze `s` from `[H, W, C]` to `[H/S, W/S, S*S*C]`, S = 2 or more (or of columns
+    alone, to `[H, W/2, 2C]`):
 
     * inverse (data to latent): `x = s^{-1}(b^{-1}(s(y)))`; forward: `y = s^{-1}(b(s(x)))`;
     * log-det: that of the members b.
@@ -43,6 +44,9 @@ class Squeezed(Container):
         (4, 4, 1)
     """
 
+    #: The members are recomputed one by one.
+    recomputable = False
+
     def __init__(
         self,
         bijectors: Sequence[tfp.bijectors.Bijector],
@@ -58,12 +62,12 @@ class Squeezed(Container):
 
     @property
     def members(self) -> Sequence[FlowBijector]:
-        """The bijectors at lower resolution."""
+        """The bijectors behind the squeeze."""
         return self.rest.members
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
         squeezed = self._squeeze.build(event_shape)
-        channels = self.side**2 * scope.condition_channels
+        channels = squeezed[-1] // event_shape[-1] * scope.condition_channels
         built = self.rest.build(squeezed, scope.child("rest", condition_channels=channels))
         if built != squeezed:
             raise ValueError(

@@ -2,7 +2,9 @@
 
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.causal_transformer import CausalTransformer
+from tfp_realnvp.conditioners.gated_attention import GatedAttention
 from tfp_realnvp.conditioners.gated_conv import GatedConv
+from tfp_realnvp.conditioners.gated_features import GatedFeatures
 from tfp_realnvp.conditioners.glow_conv import GlowConv
 from tfp_realnvp.conditioners.made import MADE
 from tfp_realnvp.conditioners.mlp import MLP
@@ -15,7 +17,9 @@ __all__ = [
     "MLP",
     "CausalTransformer",
     "Conditioner",
+    "GatedAttention",
     "GatedConv",
+    "GatedFeatures",
     "GlowConv",
     "ResNet",
     "Velocity",

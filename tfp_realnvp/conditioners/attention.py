@@ -50,6 +50,9 @@ def gather(
 ) -> tf.Tensor:
     """Returns what queries gather from values, `[N, T, C]`, the heads one after the other.
 
+    The weights, T * S numbers for each head and image, are not kept for the backward pass, which
+    makes them again.
+
     Args:
         queries: `[N, heads, T, C / heads]`.
         keys: `[N, heads, S, C / heads]`.
@@ -59,13 +62,38 @@ def gather(
             all.
     """
     heads, tokens, size = queries.shape[1:]
-    scores = tf.linalg.matmul(queries * size**-0.5, keys, transpose_b=True)
-    scores = tf.cast(scores, wide)
-    if mask is not None:
-        scores = tf.where(mask, scores, scores.dtype.min)
-    weights = tf.cast(tf.nn.softmax(scores), values.dtype)
-    gathered = tf.transpose(tf.linalg.matmul(weights, values), [0, 2, 1, 3])
-    return tf.reshape(gathered, [-1, tokens, heads * size])
+    gathered = _weighted_sum(wide, mask)(queries * size**-0.5, keys, values)
+    return tf.reshape(tf.transpose(gathered, [0, 2, 1, 3]), [-1, tokens, heads * size])
+
+
+def _weighted_sum(wide, mask):
+    def weights_of(queries, keys):
+        scores = tf.cast(tf.linalg.matmul(queries, keys, transpose_b=True), wide)
+        if mask is not None:
+            scores = tf.where(mask, scores, scores.dtype.min)
+        return tf.nn.softmax(scores)
+
+    @tf.custom_gradient
+    def weighted_sum(queries, keys, values):
+        dtype = values.dtype
+        result = tf.linalg.matmul(tf.cast(weights_of(queries, keys), dtype), values)
+
+        def gradient(upstream):
+            # Not before they are asked for, nor taken for those of the first time.
+            with tf.control_dependencies([upstream]):
+                weights = weights_of(tf.identity(queries), keys)
+            of_weights = tf.cast(tf.linalg.matmul(upstream, values, transpose_b=True), wide)
+            along = tf.reduce_sum(of_weights * weights, -1, keepdims=True)
+            of_scores = tf.cast((of_weights - along) * weights, dtype)
+            return (
+                tf.linalg.matmul(of_scores, keys),
+                tf.linalg.matmul(of_scores, queries, transpose_a=True),
+                tf.linalg.matmul(tf.cast(weights, dtype), upstream, transpose_a=True),
+            )
+
+        return result, gradient
+
+    return weighted_sum
 
 
 def check_heads(name: str, *, width: int, heads: int) -> None:

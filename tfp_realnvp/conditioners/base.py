@@ -31,6 +31,8 @@ class Conditioner(keras.layers.Layer, abc.ABC):
     #: Rows over which the network reaches, the sum of its convolutions' halos, where nothing else
     #: in it sees more than a pixel; None where something does.
     reach: int | None = None
+    #: Weight that says whether data have set the network, in one that starts from data.
+    initialized: Any = None
 
     def __init__(self, *, outputs: int | None = None, **kwargs: Any):
         super().__init__(autocast=False, **kwargs)
@@ -39,6 +41,8 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         self.outputs = outputs
         self.num_classes: int | None = None
         self.vector_size = 0
+        #: Channels, behind the others of the input, that are a condition and no part of the event.
+        self.condition_channels = 0
         self._scope_path: str = self.name
         self._scope_seed: int = 0
 
@@ -65,6 +69,7 @@ class Conditioner(keras.layers.Layer, abc.ABC):
             )
         self.outputs = outputs
         self.num_classes, self.vector_size = scope.num_classes, scope.vector_size
+        self.condition_channels = scope.condition_channels
         self._scope_path, self._scope_seed = scope.path, scope.seed
         self.dtype_policy = keras.DTypePolicy(scope.conditioner_dtype or scope.dtype)
 
@@ -145,6 +150,22 @@ class Conditioner(keras.layers.Layer, abc.ABC):
         x = tf.cast(inputs, compute)
         outputs = context.kernels.over_images(network, x, reach=self.reach)
         return tf.cast(outputs, inputs.dtype)
+
+    @property
+    def needs_data(self) -> bool:
+        """Whether the network waits for `initialize` to set it from data."""
+        if self.initialized is None:
+            return False
+        with tf.init_scope():
+            return not bool(self.initialized.numpy())
+
+    def initialize(self, inputs: tf.Tensor, context: Context) -> None:
+        """Sets what depends on data, in a network that starts from data; eager only.
+
+        Args:
+            inputs: what the coupling passes.
+            context: the per-call context.
+        """
 
     def call(
         self, inputs: tf.Tensor, labels: Any = None, training: bool = False, vector: Any = None

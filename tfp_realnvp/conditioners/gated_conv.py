@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import tensorflow as tf
 
-from tfp_realnvp.conditioners.attention import attend, check_heads
-from tfp_realnvp.conditioners.base import Conditioner
+from tfp_realnvp.conditioners.attention import attend
+from tfp_realnvp.conditioners.gated import Gated, values
 from tfp_realnvp.conditioners.weight_norm import add_given
 from tfp_realnvp.core import arguments
-from tfp_realnvp.core.noise import row_noise
 
 
-class GatedConv(Conditioner):
+class GatedConv(Gated):
     """Gated residual blocks between a 3x3 convolution in and a zero-initialised one out.
 
     A block computes `x + value * sigmoid(gate)` with
@@ -51,8 +49,6 @@ class GatedConv(Conditioner):
         TensorShape([2, 4, 4, 2])
     """
 
-    event_ndims = 3
-
     def __init__(
         self,
         *,
@@ -65,15 +61,10 @@ class GatedConv(Conditioner):
         outputs: int | None = None,
         **kwargs: Any,
     ):
-        super().__init__(outputs=outputs, **kwargs)
-        self.width = arguments.whole("GatedConv", "width", width)
-        self.blocks = arguments.whole("GatedConv", "blocks", blocks)
-        self.heads = arguments.whole("GatedConv", "heads", heads, least=0)
+        super().__init__(width=width, blocks=blocks, dropout=dropout, outputs=outputs, **kwargs)
+        self.heads = self.checked_heads(heads, least=0)
         self.positions = arguments.instance("GatedConv", "positions", positions, bool)
-        self.dropout = arguments.real("GatedConv", "dropout", dropout, least=0, below=1)
         self.last = arguments.whole("GatedConv", "last", last)
-        if self.heads:
-            check_heads("GatedConv", width=self.width, heads=self.heads)
         if self.last % 2 == 0:
             raise ValueError(f"GatedConv needs an odd side of its last kernel, got last={last}.")
         if not (self.heads or self.positions):
@@ -82,20 +73,7 @@ class GatedConv(Conditioner):
 
     def build(self, input_shape):
         """Creates kernels and biases."""
-        width = self.width
-
-        def convolution(name, size, channels, filters, initializer="lecun_normal"):
-            return (
-                self.weight(f"{name}/kernel", (size, size, channels, filters), initializer),
-                self.weight(f"{name}/bias", (filters,), "zeros"),
-            )
-
-        def norm(name):
-            return (
-                self.weight(f"{name}/scale", (width,), "ones"),
-                self.weight(f"{name}/bias", (width,), "zeros"),
-            )
-
+        width, convolution, norm = self.width, self.convolution, self.norm
         self.start = convolution("start", 3, input_shape[-1], width)
         self.of_given = self.given_kernel("class_bias", width)
         if self.positions:
@@ -114,51 +92,34 @@ class GatedConv(Conditioner):
                     "gather_norm": norm(f"block_{i}/gather_norm"),
                 }
             self.residual.append(block)
-        self.end = convolution("end", self.last, 2 * width, self.known_outputs(), "zeros")
+        self.end = convolution("end", self.last, 2 * width, self.known_outputs(), scale=0)
         self.built = True
 
     def run(self, inputs, given, context):
         """See `Conditioner.run`."""
-        # Between the convolutions all is in the weights' dtype: bfloat16 loses digits there, and
-        # TensorFlow's element-wise operations are slower in it than in float32.
         kernels, compute, wide = context.kernels, inputs.dtype, self.variable_dtype
-        drops = self.dropout > 0 and context.training and not context.exact
-
-        def values(weights, dtype=compute):
-            return [tf.cast(weight.value, dtype) for weight in weights]
-
-        x = tf.cast(kernels.convolve(inputs, *values(self.start)), wide)
+        x = tf.cast(kernels.convolve(inputs, *values(self.start, compute)), wide)
         if given is not None:
             x = add_given(x, tf.cast(given, wide), self.of_given)
         if self.positions:
             x += tf.cast(self.position_bias.value, wide)
         for i, block in enumerate(self.residual):
-            dropout = functools.partial(self._dropped, context, f"block_{i}") if drops else None
-            hidden = kernels.convolve_two_sided(x, *values(block["wide"]))
-            x = kernels.gate_and_norm(
-                x, hidden, *values(block["mix"]), *values(block["norm"], wide), dropout=dropout
-            )
+            hidden = kernels.convolve_two_sided(x, *values(block["wide"], compute))
+            mix, norm = values(block["mix"], compute), values(block["norm"], wide)
+            dropout = self.dropout_at(f"block_{i}", context)
+            x = kernels.gate_and_norm(x, hidden, *mix, *norm, dropout=dropout)
             if self.heads:
-                hidden = kernels.convolve(tf.cast(x, compute), *values(block["project"]))
+                hidden = kernels.convolve(tf.cast(x, compute), *values(block["project"], compute))
                 hidden = attend(hidden, heads=self.heads, wide=wide)
-                gather, norm = values(block["gather"]), values(block["gather_norm"], wide)
+                gather, norm = values(block["gather"], compute), values(block["gather_norm"], wide)
                 x = kernels.gate_and_norm(x, hidden, *gather, *norm, two_sided=False)
-        return kernels.convolve_two_sided(x, *values(self.end))
-
-    def _dropped(self, context, name, hidden):
-        like = tf.cast(hidden, self.variable_dtype)
-        noise = row_noise(like, context, f"{self._scope_path}/{name}/dropout")
-        kept = hidden * tf.cast(1 / (1 - self.dropout), hidden.dtype)
-        return tf.where(noise < self.dropout, tf.zeros_like(kept), kept)
+        return kernels.convolve_two_sided(x, *values(self.end, compute))
 
     def get_config(self):
         """Returns the constructor's arguments."""
         return {
             **super().get_config(),
-            "width": self.width,
-            "blocks": self.blocks,
             "heads": self.heads,
             "positions": self.positions,
-            "dropout": self.dropout,
             "last": self.last,
         }

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from tfp_realnvp.conditioners import CausalTransformer, GatedConv
+from tfp_realnvp.conditioners import CausalTransformer
+from tfp_realnvp.conditioners.gated import Gated
 from tfp_realnvp.conditioners.keras_layers import normalizes_batches
 from tfp_realnvp.core import arguments
 from tfp_realnvp.execution import device
@@ -120,7 +121,7 @@ def gains_by_xla(dist: Flow) -> bool:
 def has_bfloat16_convolutions(dist: Flow) -> bool:
     """Returns whether a flow has what `kernels.gates_by_xla` has programs for."""
     return any(
-        isinstance(layer, GatedConv) and layer.compute_dtype == "bfloat16"
+        isinstance(layer, Gated) and layer.compute_dtype == "bfloat16"
         for layer in dist.keras_layers
     )
 

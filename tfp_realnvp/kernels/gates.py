@@ -19,8 +19,19 @@ def two_sided_elu(x: tf.Tensor, dtype: tf.DType, *, wide: tf.DType) -> tf.Tensor
     return (_two_sided_elu if dtype == x.dtype else _two_sided_elu_as(dtype))(x)
 
 
+def gate(x: tf.Tensor, mixed: tf.Tensor) -> tf.Tensor:
+    """Returns `x + value * sigmoid(gate)`.
+
+    Args:
+        x: `[N, H, W, C]`.
+        mixed: value and gate, `[N, H, W, 2C]`, perhaps of lower precision.
+    """
+    value, opening = (tf.cast(part, x.dtype) for part in tf.split(mixed, 2, axis=-1))
+    return x + value * tf.sigmoid(opening)
+
+
 def gate_and_norm(x: tf.Tensor, mixed: tf.Tensor, scale: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
-    """Returns the layer norm of `x + value * sigmoid(gate)`.
+    """Returns the layer norm of `gate(x, mixed)`.
 
     Args:
         x: `[N, H, W, C]`.
@@ -28,8 +39,7 @@ def gate_and_norm(x: tf.Tensor, mixed: tf.Tensor, scale: tf.Tensor, bias: tf.Ten
         scale: of the norm, `[C]`, in the dtype of `x`.
         bias: of the norm, likewise.
     """
-    value, gate = (tf.cast(part, x.dtype) for part in tf.split(mixed, 2, axis=-1))
-    return layer_norm(x + value * tf.sigmoid(gate), scale, bias)
+    return layer_norm(gate(x, mixed), scale, bias)
 
 
 # The gradient is written out: what autodiff makes of it passes over the activations about twice

@@ -63,17 +63,49 @@ class Kernels:
         """
         return convolve(x, kernel, bias, edges=self.edges, in_bands=self.divides)
 
-    def convolve_two_sided(self, x: tf.Tensor, kernel: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    def convolve_two_sided(
+        self,
+        x: tf.Tensor,
+        kernel: tf.Tensor,
+        bias: tf.Tensor,
+        *,
+        dropout: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> tf.Tensor:
         """Returns `conv(elu2(x))` with the two-sided ELU `elu2(x) = concat(elu(x), elu(-x))`.
 
         Args:
             x: `[N, H, W, C]`; the ELU is computed in its dtype.
             kernel: `[K, K, 2C, F]`, K odd, in the dtype of the convolution.
             bias: `[F]`, likewise.
+            dropout: of what the convolution takes.
         """
         parts = self._between_convolutions(kernel.dtype, x.dtype)
         sides = parts.two_sided_elu(x, kernel.dtype, wide=x.dtype)
+        if dropout is not None:
+            sides = dropout(sides)
         return self.convolve(sides, parts.arrange(kernel, 2), bias)
+
+    def gate(
+        self,
+        x: tf.Tensor,
+        hidden: tf.Tensor,
+        kernel: tf.Tensor,
+        bias: tf.Tensor,
+        *,
+        dropout: Callable[[tf.Tensor], tf.Tensor] | None = None,
+    ) -> tf.Tensor:
+        """Returns `x + value * sigmoid(gate)` with `value, gate = conv(elu2(hidden))`.
+
+        Args:
+            x: `[N, H, W, C]`.
+            hidden: `[N, H, W, C]`.
+            kernel: `[K, K, 2C, 2C]`, K odd, in the dtype of `hidden`.
+            bias: `[2C]`, likewise.
+            dropout: of what the convolution takes.
+        """
+        hidden = tf.cast(hidden, x.dtype)
+        mixed = self.convolve_two_sided(hidden, kernel, bias, dropout=dropout)
+        return gates.gate(self.edges.crop(x, mixed), mixed)
 
     def gate_and_norm(
         self,
