@@ -64,10 +64,11 @@ def test_root_of_a_flat_function_and_its_derivatives(dtype):
         with tf.GradientTape(persistent=True) as first:
             first.watch([a, target])
             x = increasing_root(
-                lambda x: (x**3 + a * x, 3 * x**2 + a),
+                lambda x, a: (x**3 + a * x, 3 * x**2 + a),
                 target,
                 tf.fill(target.shape, tf.constant(-900.0, dtype)),
                 tf.fill(target.shape, tf.constant(900.0, dtype)),
+                a,
             )
         by_target, by_a = first.gradient(x, target), first.gradient(x, a)
     eps = np.finfo(dtype).eps

@@ -73,11 +73,7 @@ class MixtureLogistic(Transformer):
         low, high = tf.reduce_min(roots, -2), tf.reduce_max(roots, -2)
         slack = 1e-3 * (high - low) + 1e-3 * tf.abs(low) + 1e-3
 
-        def function(y):
-            logit, log_slope = _logit_and_log_slope(y, *mixture)
-            return logit, tf.exp(log_slope)
-
-        y = increasing_root(function, target, low - slack, high + slack)
+        y = increasing_root(_logit_and_slope, target, low - slack, high + slack, *mixture)
         return y, -(_logit_and_log_slope(y, *mixture)[1] + log_scale)
 
     def _split(self, value, parameters):
@@ -98,11 +94,15 @@ class MixtureLogistic(Transformer):
         return {"components": self.components}
 
 
+def _logit_and_slope(y, *mixture):
+    logit, log_slope = _logit_and_log_slope(y, *mixture)
+    return logit, tf.exp(log_slope)
+
+
 def _logit_and_log_slope(y, log_weights, means, log_scales):
     """Returns the logit of the distribution function at `y`, and the log of its derivative."""
     z = (y[..., None, :] - means) * tf.exp(-log_scales)
-    log_below, log_above = tf.math.log_sigmoid(z), tf.math.log_sigmoid(-z)
-    below = tf.reduce_logsumexp(log_weights + log_below, -2)
-    above = tf.reduce_logsumexp(log_weights + log_above, -2)
-    density = tf.reduce_logsumexp(log_weights + log_below + log_above - log_scales, -2)
+    below, above = tf.math.log_sigmoid(z), tf.math.log_sigmoid(-z)
+    parts = log_weights + tf.stack([below, above, below + above - log_scales])
+    below, above, density = tf.unstack(tf.reduce_logsumexp(parts, -2))
     return below - above, density - below - above

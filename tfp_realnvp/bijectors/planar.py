@@ -72,10 +72,11 @@ class Planar(FlowBijector):
         target = tf.reduce_sum(across * y, -1) + bias
         reach = tf.abs(margin - 1) * (1 + 1e-3) + tf.abs(target) * 1e-3
         t = increasing_root(
-            lambda t: (t + (margin - 1) * tf.tanh(t), _slope(t, margin)),
+            _projection,
             target,
             target - reach,
             target + reach,
+            margin,
         )
         return y - along * tf.tanh(t)[:, None], -tf.math.log(_slope(t, margin))
 
@@ -98,6 +99,11 @@ class Planar(FlowBijector):
         tiny = tf.constant(value.dtype.as_numpy_dtype(1e-30))
         move = (margin - 1 - product) / tf.maximum(square, tiny)
         return free + move[:, None] * across, across, bias[:, 0], margin
+
+
+def _projection(t: tf.Tensor, margin: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Returns `w.y + b` of `t = w.x + b`, and its derivative."""
+    return t + (margin - 1) * tf.tanh(t), _slope(t, margin)
 
 
 def _slope(t: tf.Tensor, margin: tf.Tensor) -> tf.Tensor:
