@@ -11,7 +11,7 @@ import tensorflow as tf
 
 
 class Half(tf.Module):
-    """x / 2 + add, and for rows of three numbers their sum, which refuses those that are negative."""
+    """x / 2 + add; and the sums of rows of three numbers, none of which may be negative."""
 
     def __init__(self, add):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The server over HTTP: cases of http_rest_api_handler_test.cc, limits, batches, versions, abuse."""
+"""Over HTTP: cases of http_rest_api_handler_test.cc, limits, batches, versions, abuse."""
 
 import concurrent.futures
 import contextlib
@@ -226,6 +226,7 @@ def test_metrics_and_health(served):
     for line in (
         b'tfp_realnvp_requests_total{code="200",model="half"}',
         b'tfp_realnvp_batch_rows_count{model="half",signature="serving_default"}',
+        b"tfp_realnvp_requests_in_flight 0.0",
         b'tfp_realnvp_request_seconds_bucket{le="0.1",model="half"}',
         b'tfp_realnvp_version_available{model="two",version="123"} 1.0',
     ):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -70,7 +71,9 @@ def served(flows, tmp_path_factory):
     folder = tmp_path_factory.mktemp("serve")
     for name, dist in flows.items():
         nvp.export(dist, folder / name, version="next")
-    server = Process(*(folder / name for name in flows), "--max_num_samples", 200_000)
+    server = Process(
+        *(folder / name for name in flows), "--max_num_samples", 1_000, "--max_rows", 1_000
+    )
     server.url = f"http://127.0.0.1:{server.wait_for('listening')['port']}"
     server.wait_for("version ready", count=2)
     yield server
@@ -164,11 +167,13 @@ def test_sigterm_answers_what_has_come(served, images):
     """The last test: it ends the server."""
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         count = len([line for line in served.log if line["event"] == "request"])
-        answers = [pool.submit(images.sample, 20_000, np.zeros(20_000, int)) for _ in range(4)]
-        time.sleep(1.5)  # all have been sent, and the first is at work
+        answers = [pool.submit(images.sample, 1_000, np.zeros(1_000, int)) for _ in range(4)]
+        page = f"{served.url}/monitoring/prometheus/metrics"
+        while not re.search(rb"in_flight [2-4]", urllib.request.urlopen(page).read()):
+            assert not any(answer.done() for answer in answers)
         served.process.send_signal(signal.SIGTERM)
         for answer in answers:
-            assert answer.result().shape == (20_000, 4, 4, 1)
+            assert answer.result().shape == (1_000, 4, 4, 1)
     assert served.process.wait(60) == 0
     events = [line["event"] for line in served.log]
     assert "ending" in events and events.count("request") == count + 4

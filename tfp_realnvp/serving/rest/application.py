@@ -46,7 +46,8 @@ def application(
 
     async def v1(request: Request) -> Response:
         server.start()
-        return await _answered(server, request)
+        with server.metrics.in_flight.track_inprogress():
+            return await _answered(server, request)
 
     async def live(request: Request) -> Response:
         return JSONResponse({"live": True})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
@@ -25,6 +25,11 @@ class Metrics:
             "tfp_realnvp_requests",
             "Requests that were answered.",
             ["model", "code"],
+            registry=self._registry,
+        )
+        self.in_flight = Gauge(
+            "tfp_realnvp_requests_in_flight",
+            "Requests that have come and are not answered yet.",
             registry=self._registry,
         )
         self.seconds = Histogram(
