@@ -184,7 +184,7 @@ def test_export_needs_the_run_directory_alone_and_serves_with_tensorflow_alone(
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "evaluate", "sample", "export", "demo", "check_saved_model"]
+    "name", ["train", "evaluate", "sample", "export", "serve", "demo", "check_saved_model"]
 )
 def test_help(name):
     result = script(name, "--help")
@@ -202,7 +202,7 @@ def test_help_does_not_wait_for_tensorflow():
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert result.stdout.splitlines()[-1] == "False"
-    for command in ("train", "evaluate", "sample", "export"):
+    for command in ("train", "evaluate", "sample", "export", "serve"):
         assert command in result.stdout
 
 

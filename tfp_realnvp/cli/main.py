@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-COMMANDS = ("train", "evaluate", "sample", "export")
+COMMANDS = ("train", "evaluate", "sample", "export", "serve")
 
 
 def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 from tensorflow.core.protobuf import saved_model_pb2
@@ -12,7 +14,10 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.files import folder_beside
 from tfp_realnvp.flow import Flow
+from tfp_realnvp.serving.card import write_card
 from tfp_realnvp.serving.signatures import signatures
+from tfp_realnvp.serving.versions import keep_latest, new_version, write_batching
+from tfp_realnvp.serving.warmup import write_warmup
 
 
 def export(
@@ -21,6 +26,9 @@ def export(
     *,
     num_importance_samples: int = 1,
     batch_size: int | None = None,
+    version: int | str | None = None,
+    keep: int | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Path:
     """Writes a SavedModel; it loads and runs with TensorFlow alone.
 
@@ -40,19 +48,28 @@ def export(
     bfloat16 numbers would depend on the CPU, and a row's on the rows beside it. Shapes, counts and
     values that do not fit are refused by a `tf.errors.InvalidArgumentError`.
 
+    With the graphs go warm-up requests for each, which TensorFlow Serving runs before it is ready,
+    and a model card, `README.md`. With `version`, the SavedModel is published as
+    `directory/<version>/`, where TensorFlow Serving looks for it: written beside and renamed, so
+    that a reader never sees half of it, and with `batching_parameters.txt` beside the versions.
+
     Args:
         dist: a flow.
-        directory: where to; must not exist or be empty.
+        directory: where to; must not exist or be empty. With `version`, the model's base directory.
         num_importance_samples: samples of the noise in `serving_default`.
         batch_size: a fixed N, for converters to other formats, which want to know every shape;
             `sample` still takes any number. None for any N.
+        version: its number, or "next" for one more than the highest there; None for no versions.
+        keep: how many versions stay; lower ones are removed once this one is there. None for all.
+        facts: rows of the card that the flow itself does not know, such as its data and figures.
 
     Returns:
-        The directory.
+        The directory of the SavedModel.
 
     Raises:
         TypeError: not a flow.
-        ValueError: the directory holds something, or is a file; a number below 1.
+        ValueError: the directory holds something, or is a file; a number below 1; a version that is
+            there, or `keep` without a version.
         OSError: it cannot be written; nothing half-written is left.
 
     Example:
@@ -65,25 +82,38 @@ def export(
     arguments.whole("export", "num_importance_samples", num_importance_samples)
     if batch_size is not None:
         arguments.whole("export", "batch_size", batch_size)
-    directory = Path(directory)
+    if keep is not None:
+        arguments.whole("export", "keep", keep)
+        if version is None:
+            raise ValueError("export needs a version where keep is given.")
+    base = directory = Path(directory)
+    if version is not None:
+        directory = base / str(new_version(base, version))
     try:
         target = _empty(directory)
         # Beside the first folder that is missing: if writing fails, none has been made.
         existing = next(folder for folder in target.parents if folder.exists())
         with folder_beside(existing / target.name) as folder:
             temporary = folder / target.name
+            graphs = signatures(
+                dist, num_importance_samples=num_importance_samples, batch_size=batch_size
+            )
             tf.saved_model.save(
                 _Servable(dist),
                 str(temporary),
-                signatures=signatures(
-                    dist, num_importance_samples=num_importance_samples, batch_size=batch_size
-                ),
+                signatures=graphs,
                 # With gradients, TensorFlow would keep every function of each loading for ever.
                 options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
             )
             _drop_names_of_gradients(temporary)
+            write_warmup(temporary, graphs)
+            write_card(temporary, dist, graphs, facts or {})
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(temporary, target)
+        if version is not None:
+            write_batching(base)
+        if keep is not None:
+            keep_latest(base, keep)
     except (OSError, tf.errors.OpError) as error:
         raise _cannot_write(directory, error) from error
     return directory
