@@ -107,6 +107,7 @@ def test_a_signature_is_named():
         ('{"a": ' + "[" * 100_000, INT, "The document is nested too deeply."),
         ("[1]", INT, "JSON Value: [1] Is not object"),
         ("{}", INT, "Missing 'inputs' or 'instances' key"),
+        ('{"inputs": 1}', {}, "Failed to get input map for signature: serving_default"),
         ('{"signature_name": 5, "instances": [1]}', INT, "'signature_name' key must be a string"),
         ('{"instances": [1], "inputs": [1]}', INT, "Not formatted correctly expecting only one of"),
         ('{"instances": 1}', INT, "Expecting 'instances' to be an list/array"),
@@ -192,6 +193,20 @@ def test_replies(results, rows, columns):
     assert json.loads(write_reply(results, in_rows=True)) == {"predictions": rows}
     if columns is not None:
         assert json.loads(write_reply(results, in_rows=False)) == {"outputs": columns}
+
+
+@pytest.mark.parametrize(
+    ("results", "sentence"),
+    [
+        ({"a": 1}, "Tensor name: a has no shape information"),
+        ({"a": [1], "b": [1, 2]}, "Tensor name: b has inconsistent batch size: 2 expecting: 1"),
+    ],
+)
+def test_results_that_have_no_rows(results, sentence):
+    results = {name: np.array(value) for name, value in results.items()}
+    with pytest.raises(Refusal, match=sentence):
+        write_reply(results, in_rows=True)
+    assert json.loads(write_reply(results, in_rows=False))["outputs"]
 
 
 def test_numbers_are_as_short_as_they_can_be_and_come_back():

@@ -67,7 +67,7 @@ class Batches:
                 f"A request has at most {self._limits.max_rows} examples, this has {rows}."
             )
         count = inputs.get("num_samples")
-        if count is not None and count > self._limits.max_num_samples:
+        if count is not None and np.any(count > self._limits.max_num_samples):
             raise Refusal(
                 f"num_samples is at most {self._limits.max_num_samples} here, got {count}."
             )
@@ -121,7 +121,9 @@ class Batches:
             results = self._loaded.run(self._signature, merged)
         except Refusal:
             return [self._alone(job) for job in jobs]
-        ends = np.cumsum([job.rows for job in jobs])[:-1]
+        *ends, total = np.cumsum([job.rows for job in jobs])
+        if any(len(value) != total for value in results.values()):  # no flow's, but another's
+            return [self._alone(job) for job in jobs]
         parts = {key: np.split(value, ends) for key, value in results.items()}
         return [{key: parts[key][i] for key in parts} for i in range(len(jobs))]
 

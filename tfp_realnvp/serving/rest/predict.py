@@ -43,6 +43,8 @@ def read_request(body: bytes, dtypes_of: Callable[[str], Dtypes]) -> Request:
         )
     signature = signature or "serving_default"
     dtypes = dtypes_of(signature)
+    if not dtypes:
+        raise Refusal(f"Failed to get input map for signature: {signature}")
     if {"instances", "inputs"} <= document.keys():
         raise Refusal(
             f"JSON Value: {shown(document)} Not formatted correctly expecting only one of 'inputs' "
@@ -64,7 +66,20 @@ def read_request(body: bytes, dtypes_of: Callable[[str], Dtypes]) -> Request:
 
 
 def write_reply(results: Mapping[str, np.ndarray], *, in_rows: bool) -> bytes:
-    """Returns the reply to a request, in the form that it came in."""
+    """Returns the reply to a request, in the form that it came in.
+
+    Raises:
+        Refusal: it came in rows, and there are results without, or of different numbers of them.
+    """
+    for name, value in results.items() if in_rows else ():
+        if value.ndim == 0:
+            raise Refusal(f"Tensor name: {name} has no shape information ")
+        expected = len(next(iter(results.values())))
+        if len(value) != expected:
+            raise Refusal(
+                f"Tensor name: {name} has inconsistent batch size: {len(value)} expecting: "
+                f"{expected}"
+            )
     lists = {
         name: to_json(value, as_bytes=name.endswith("_bytes"))
         for name, value in sorted(results.items())
