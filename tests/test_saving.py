@@ -78,7 +78,8 @@ def test_variants_are_kept(kwargs, tmp_path):
 @pytest.mark.parametrize("name", BIJECTORS)
 def test_every_bijector_in_a_flow_built_by_hand(name, tmp_path):
     case = BIJECTORS[name]
-    dist = nvp.Flow([case.make()], case.shape, num_classes=case.num_classes, dtype="float64")
+    given = {"num_classes": case.num_classes, "condition_shape": case.condition_shape}
+    dist = nvp.Flow([case.make()], case.shape, dtype="float64", **given)
     if dist.bijector.needs_data:
         dist.initialize(case.start_data(), **case.kwargs(64))
     perturb_weights(dist.bijector)

@@ -35,7 +35,7 @@ def test_a_known_posterior_is_found(posterior):
     assert loss < 0.12  # nats, of 4,000 pairs
     drawn = posterior.sample(3000, [1.0, -2.0], seed=0)
     np.testing.assert_allclose(drawn.mean(0), [0.8, -1.6], atol=0.1)
-    np.testing.assert_allclose(drawn.std(0), 0.2**0.5, atol=0.06)
+    np.testing.assert_allclose(drawn.std(0), 0.2**0.5, atol=0.12)
     assert posterior.given(x[:3]).sample(4, seed=(0, 1)).shape == (4, 3, 2)
 
 

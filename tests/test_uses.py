@@ -43,9 +43,9 @@ def test_resampling_keeps_the_other_scales(monkeypatch, multiscale, digits, scal
     drawn = []
     original = latents.decode
 
-    def decode(dist, z, labels=None):
+    def decode(dist, z, *args, **kwargs):
         drawn.append(z)
-        return original(dist, z, labels)
+        return original(dist, z, *args, **kwargs)
 
     monkeypatch.setattr(latents, "decode", decode)
     result = nvp.resample_scales(multiscale, images, scales=scales, num=4, seed=3)

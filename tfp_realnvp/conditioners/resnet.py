@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -98,8 +99,12 @@ class ResNet(Conditioner):
 
         self.start_norm = norm("start", input_shape[-1])
         self.start = conv("start", 3, 2 * input_shape[-1], width)
-        places = [*(f"block_{i}" for i in range(self.blocks)), "end"]
-        self.of_given = [self.given_kernel(f"{place}/class_bias", width) for place in places]
+        places = itertools.chain((f"block_{i}" for i in range(self.blocks)), ["end"])
+        self.of_given = (
+            [self.given_kernel(f"{place}/class_bias", width) for place in places]
+            if self.given_size
+            else []
+        )
         self.start_skip = conv("start_skip", 1, width, width)
         self.residual = [
             (
