@@ -125,7 +125,7 @@ def test_summary_and_sizes():
     assert rows == [
         ["beside_0", "Beside"],
         ["composition_0", "Composition"],
-        ["act_norm_0", "ActNorm(ndims=1)"],
+        ["act_norm_0", "ActNorm(ndims=1,"],
         ["coupling_0", "Halves,"],
         ["composition_1", "Composition"],
         ["batch_norm_0", "BatchNorm(momentum=0.9,"],

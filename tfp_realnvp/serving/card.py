@@ -18,6 +18,7 @@ _UNITS = {
     "images": "pixels, integers from 0 to {most}",
     "x": "vectors",
     "labels": "classes, from 0 to {classes}, one for each example",
+    "condition": "what the data are given, or an observation that an encoder takes",
     "seed": "two numbers that the noise is drawn by",
     "num_samples": "how many",
     "temperature": "factor of the latents",
