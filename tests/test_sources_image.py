@@ -181,3 +181,12 @@ def test_exported_image_flows_give_every_pixel_back(name, options, tmp_path):
         dist.log_prob(images, bijector_kwargs=kwargs),
         rtol=FLOAT32,
     )
+
+
+def test_realnvp_without_a_logit_scales_pixels_to_an_interval_of_length_1():
+    dist = nvp.flows.build("realnvp", (4, 4, 1), alpha=None, width=2, blocks=1, scales=1)
+    images = np.random.default_rng(0).integers(0, 256, [3, 4, 4, 1])
+    scaled, log_det = dist.bijector.members[1].inverse_and_log_det(images / 1.0)
+    np.testing.assert_allclose(scaled, images / 256 - 0.5, atol=1e-6)
+    np.testing.assert_allclose(log_det, -16 * np.log(256), rtol=1e-6)
+    assert np.isfinite(dist.log_prob(images)).all()

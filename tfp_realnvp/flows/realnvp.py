@@ -12,6 +12,7 @@ from tfp_realnvp.bijectors import (
     Coupling,
     Dequantization,
     Logit,
+    Rescale,
     Standardize,
     TanhAffine,
 )
@@ -57,7 +58,7 @@ def realnvp_of_images(
     momentum: float = 0.9,
     penalty: str = "gains",
     l2: float = 5e-5,
-    alpha: float = 0.1,
+    alpha: float | None = 0.1,
 ) -> list:
     """The paper's architecture.
 
@@ -67,12 +68,13 @@ def realnvp_of_images(
     `momentum` of the running statistics on the path, what the L2 `penalty` of factor `l2` is on:
     the weight-norm `"gains"` (the paper), the `"scale"` of the tanh, or `"none"`, and the `alpha`
     of the logit, in (0, 1): 0.1 is the paper's `logit(0.05 + 0.9 x / 256)`; for images with large
-    flat parts, such as digits, 1e-5 trains far faster.
+    flat parts, such as digits, 1e-5 trains far faster; None for no logit at all.
     """
     if penalty not in PENALTIES:
         raise ValueError(f"Unknown penalty {penalty!r}; there are {PENALTIES}.")
     arguments.real("realnvp", "l2", l2, least=0)
-    arguments.real("realnvp", "alpha", alpha, above=0, below=1)
+    if alpha is not None:
+        arguments.real("realnvp", "alpha", alpha, above=0, below=1)
     scales = scales or _scales(event_shape)
     require_sides("realnvp", event_shape, divisor=2 ** (scales - 1))
 
@@ -89,7 +91,7 @@ def realnvp_of_images(
 
     return [
         Dequantization(levels=levels),
-        Logit(high=levels, alpha=alpha),
+        Rescale(high=levels) if alpha is None else Logit(high=levels, alpha=alpha),
         *realnvp_scales(step, scales=scales, width=width),
     ]
 
