@@ -3,10 +3,20 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from constructors import perturb_weights
+from constructors import conv, perturb_weights
 from tolerances import FLOAT32
 
 import tfp_realnvp as nvp
+from tfp_realnvp.bijectors import (
+    Channels,
+    Checkerboard,
+    Coupling,
+    FactorOut,
+    Logit,
+    Squeeze,
+    VariationalDequantization,
+)
+from tfp_realnvp.uses.likelihood import log_prob
 
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 8, (5, 4, 4, 1)).astype("uint8")
@@ -20,9 +30,18 @@ def built(kind):
             "realnvp", (3,), couplings=2, widths=(4,), num_classes=2, condition_shape=(2,)
         )
     else:
-        shape = (2,) if kind == "images" else (4, 4, 2)
-        options = {"levels": 8, "widths": (2, 2, 2), "blocks": 1, "num_classes": 2}
-        dist = nvp.flows.build("uva_multiscale", (4, 4, 1), condition_shape=shape, **options)
+        dist = nvp.Flow(
+            [
+                VariationalDequantization([Coupling(Checkerboard(), conv())], levels=8),
+                Logit(high=8),
+                Coupling(Checkerboard(inverted=True), conv()),
+                Squeeze(),
+                FactorOut([Coupling(Channels(), conv())]),
+            ],
+            (4, 4, 1),
+            num_classes=2,
+            condition_shape=(2,) if kind == "images" else (4, 4, 2),
+        )
     perturb_weights(dist, scale=0.3)
     data = X if kind == "vectors" else IMAGES
     condition = RNG.normal(10, 3, size=(5, *dist.condition_shape)).astype("float32")
@@ -38,7 +57,6 @@ def case(request):
 def test_likelihoods(case):
     dist, data, condition = case
     given = {"labels": LABELS, "condition": condition}
-    from tfp_realnvp.uses.likelihood import log_prob
 
     got = log_prob(dist, data, seed=3, **given)
     expected = dist.log_prob(data, bijector_kwargs={"seed": 3, **given})

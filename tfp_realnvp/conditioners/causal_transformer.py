@@ -31,7 +31,7 @@ class CausalTransformer(Conditioner):
     With learned positions p, `h = dense(y) + p` goes through blocks of a transformer in which each
     token sees itself and those before it (see `TransformerBlocks`), with the exact GELU, and the
     result through a last norm, `h <- scale * h / sqrt(mean(h^2) + 1e-6)`, and a dense layer to the
-    outputs. Labels of a class-conditional flow add a learned bias per class and channel to all
+    outputs. Labels and the vector of a condition add what is linear in them to each channel of all
     tokens. In mixed precision the matrix products alone are in the compute dtype.
 
     The outputs for all tokens come from one run; `stepwise` gives them one token after the other,
