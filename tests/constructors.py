@@ -16,6 +16,7 @@ from tolerances import FLOAT64, ODE
 import tfp_realnvp as nvp
 from tfp_realnvp.bijectors import (
     ActNorm,
+    Additive,
     Affine,
     Alternating,
     Autoregressive,
@@ -37,13 +38,18 @@ from tfp_realnvp.bijectors import (
     Invert,
     InvertibleConv,
     Logit,
+    MeanScale,
     MixtureLogistic,
     NeuralODE,
     Permutation,
     Planar,
+    PointHalves,
+    Radial,
     RationalQuadraticSpline,
     Rescale,
+    Residual,
     RowHalves,
+    Scale,
     ShuffledChannelHalves,
     SigmoidAffine,
     SoftplusAffine,
@@ -57,9 +63,12 @@ from tfp_realnvp.conditioners import (
     MADE,
     MLP,
     CausalTransformer,
+    DeepSet,
     GatedAttention,
     GatedConv,
     GlowConv,
+    LipschitzConv,
+    LipschitzMLP,
     ResNet,
     Velocity,
     ViT,
@@ -200,7 +209,11 @@ def flow(name: str, shape: tuple[int, ...], **options) -> Callable[[], FlowBijec
     return make
 
 
-IMAGE, VECTOR = (4, 4, 2), (5,)
+def residual(**options) -> Residual:
+    return Residual(LipschitzMLP(widths=(8, 8)), **options)
+
+
+IMAGE, VECTOR, POINTS = (4, 4, 2), (5,), (4, 3)
 FLOWPP = {
     "couplings": (1, 1, 1),
     "width": 3,
@@ -387,6 +400,24 @@ BIJECTORS: dict[str, Case] = {
     "glow_vector": Case(flow("glow", (3,), steps=2, width=8), (3,)),
     "planar": Case(Planar, VECTOR),
     "planar_conditional": Case(Planar, (2,), num_classes=3),
+    "radial": Case(Radial, VECTOR),
+    "radial_conditional": Case(Radial, (2,), num_classes=3),
+    "scale": Case(Scale, VECTOR),
+    "coupling_additive": Case(
+        lambda: Coupling(Alternating(), mlp(), transformer=Additive()), VECTOR
+    ),
+    "residual": Case(residual, VECTOR),
+    "residual_conditional": Case(lambda: residual(lipschitz=0.9), (2,), num_classes=3),
+    "residual_image": Case(lambda: Residual(LipschitzConv(width=4)), (2, 4, 1)),
+    "residual_image_conditional": Case(
+        lambda: Residual(LipschitzConv(width=4)), (2, 2, 2), num_classes=2
+    ),
+    "coupling_points": Case(lambda: Coupling(PointHalves(), DeepSet(widths=(8,))), POINTS),
+    "coupling_points_conditional": Case(
+        lambda: Coupling(PointHalves(inverted=True), DeepSet(widths=(8, 8))), (3, 2), num_classes=3
+    ),
+    "mean_scale": Case(MeanScale, POINTS),
+    "flatten_points": Case(lambda: Flatten(ndims=2), POINTS),
     "permutation": Case(Permutation, VECTOR),
     "permutation_random": Case(lambda: Permutation(order="random"), VECTOR),
     "autoregressive": Case(lambda: Autoregressive(made()), VECTOR),
@@ -480,6 +511,15 @@ BIJECTORS: dict[str, Case] = {
         condition_shape=(1, 2, 3),
     ),
     "realnvp": Case(flow("realnvp", (3,), couplings=3, widths=(8,)), (3,)),
+    "nice": Case(flow("nice", (3,), couplings=2, widths=(8,)), (3,)),
+    "residual_vectors": Case(flow("residual", (3,), blocks=2, widths=(8,)), (3,)),
+    "residual_images": Case(
+        flow("residual", (4, 4, 1), levels=4, blocks=1, width=4, alpha=0.05), (4, 4, 1), high=4.0
+    ),
+    "realnvp_image_without_logit": Case(
+        flow("realnvp", (2, 2, 3), levels=4, width=4, blocks=1, alpha=None), (2, 2, 3), high=4.0
+    ),
+    "sets": Case(flow("sets", POINTS, couplings=2, widths=(8,)), POINTS),
     "maf": Case(flow("maf", (3,), layers=2, widths=(8,)), (3,)),
     "iaf": Case(flow("iaf", (3,), layers=2, widths=(8,)), (3,)),
     "nsf": Case(flow("nsf", (3,), couplings=2, hidden=(8,)), (3,)),

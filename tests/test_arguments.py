@@ -417,7 +417,7 @@ def test_options_are_those_of_all_ranks_or_of_one():
         ({"name": "planar"}, "A flow named 'planar' is registered already."),
         ({"name": "planar", "ndims": 1}, "A flow named 'planar' is registered already."),
         ({"name": "two moons"}, "register needs name to be letters, digits and underscores"),
-        ({"name": "new", "ndims": 2}, "A flow is of events of rank 1 or 3, or None for any, got"),
+        ({"name": "new", "ndims": 4}, "A flow is of events of rank 1, 2, 3, or None for any, got"),
         ({"name": "new", "sharded": "yes"}, "register needs sharded to be a bool, got 'yes'."),
     ],
 )

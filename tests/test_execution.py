@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from constructors import perturb_weights
-from test_flows import SMALL, VECTORS, options_of
+from test_flows import SMALL, options_of, shape_of
 
 import tfp_realnvp as nvp
 from tfp_realnvp.execution import device
@@ -23,8 +23,8 @@ SAME32 = {"rtol": 1e-4, "atol": 1e-3}
 
 def flows():
     for name in SMALL:
-        yield pytest.param(name, (2,) if name in VECTORS else (4, 4, 1), id=name)
-    for name in ("realnvp", "glow", "nsf"):
+        yield pytest.param(name, shape_of(name, (2,)), id=name)
+    for name in ("realnvp", "glow", "nsf", "residual"):
         yield pytest.param(name, (4, 4, 1) if name == "realnvp" else (4,), id=f"{name} too")
 
 

@@ -25,11 +25,20 @@ SMALL = {
     "iaf": {"layers": 2, "widths": (8,)},
     "neural_ode": {"widths": (8,)},
     "nsf": {"couplings": 2, "hidden": (8,), "widths": (4, 4, 4)},
+    "nice": {"couplings": 2, "widths": (8,)},
+    "radial": {"layers": 2},
+    "residual": {"blocks": 1, "widths": (8,), "width": 4},
+    "sets": {"couplings": 2, "widths": (8,)},
 }
-VECTORS = ["realnvp", "planar", "maf", "iaf", "neural_ode"]
+VECTORS = ["realnvp", "planar", "radial", "nice", "maf", "iaf", "neural_ode"]
 # Round trip of float32 vectors of size up to 4: some roundings of layers near the identity; the
 # solver's own error where there is one.
 ROUND_TRIP, ROUND_TRIP_OF_A_SOLVER = 2e-6, 1e-5
+
+
+def shape_of(name, vector=(3,)):
+    """The event shape that a flow is tested with, where one is enough."""
+    return vector if name in VECTORS else (4, 3) if name == "sets" else (4, 4, 1)
 
 
 def options_of(name, shape):
@@ -99,7 +108,7 @@ def test_pixels_come_back_through_mixtures_and_splines(name):
     np.testing.assert_array_equal(again, images)
 
 
-@pytest.mark.parametrize("name", ["glow", "lecture_realnvp", "nsf", "realnvp"])
+@pytest.mark.parametrize("name", ["glow", "lecture_realnvp", "nsf", "realnvp", "residual"])
 def test_alpha_of_the_logit_is_an_option(name):
     """Images at both ends of the range, whose logits go from -12 to 12, come back."""
     dist = nvp.flows.build(name, (4, 4, 1), alpha=1e-5, **options_of(name, (4, 4, 1)))
@@ -111,7 +120,25 @@ def test_alpha_of_the_logit_is_an_option(name):
     assert [logit.alpha for logit in logits] == [1e-5]
 
 
-@pytest.mark.parametrize("name", [*VECTORS, "nsf"])
+def test_without_alpha_there_is_no_logit(tmp_path):
+    """Pixels are brought to [-1/2, 1/2], the ends of the range too, and come back."""
+    dist = nvp.flows.build("realnvp", (4, 4, 1), alpha=None, **options_of("realnvp", (4, 4, 1)))
+    kinds = [type(b).__name__ for b in dist.bijector.bijectors[:3]]
+    assert kinds == ["Dequantization", "Rescale", "Coupling"]
+    perturb_weights(dist.bijector)
+    images = np.stack([np.zeros((4, 4, 1)), np.full((4, 4, 1), 255.0)] * 2)
+    x = dist.bijector.bijectors[1].inverse(images)
+    assert np.min(x) == -0.5 and np.max(x) == 0.5 - 1 / 256
+    np.testing.assert_array_equal(nvp.decode(dist, nvp.encode(dist, images)), images)
+    loaded = nvp.load(nvp.save(dist, tmp_path / "flow.keras"))
+    seed = {"seed": (1, 2)}
+    expected = dist.log_prob(images, bijector_kwargs=seed)
+    np.testing.assert_array_equal(loaded.log_prob(images, bijector_kwargs=seed), expected)
+    with pytest.raises(ValueError, match="realnvp needs alpha to be a finite number above 0"):
+        nvp.flows.build("realnvp", (4, 4, 1), alpha=0.0)
+
+
+@pytest.mark.parametrize("name", [*VECTORS, "nsf", "residual"])
 @pytest.mark.parametrize("size", [2, 3, 10])
 def test_any_size_of_vectors(name, size):
     dist = nvp.flows.build(name, (size,), **options_of(name, (size,)))
@@ -248,7 +275,7 @@ def test_learned_prior_of_what_leaves_depends_on_the_class():
 
 
 def small(name, **kwargs):
-    shape = (3,) if name in VECTORS else (4, 4, 1)
+    shape = shape_of(name)
     dist = nvp.flows.build(name, shape, levels=8, **options_of(name, shape), **kwargs)
     if name == "glow":
         dist.initialize(np.random.default_rng(0).integers(0, 8, (8, *shape)))

@@ -11,8 +11,20 @@ from tolerances import FLOAT32
 
 import tfp_realnvp as nvp
 
-VECTORS = ["glow", "iaf", "maf", "neural_ode", "nsf", "planar", "realnvp"]
-IMAGES = [name for name in SMALL if name not in ("iaf", "maf", "neural_ode", "planar")]
+VECTORS = [
+    "glow",
+    "iaf",
+    "maf",
+    "neural_ode",
+    "nice",
+    "nsf",
+    "planar",
+    "radial",
+    "realnvp",
+    "residual",
+]
+NO_IMAGES = ("iaf", "maf", "neural_ode", "nice", "planar", "radial", "sets")
+IMAGES = [name for name in SMALL if name not in NO_IMAGES]
 # Converting the graphs of these takes half a minute.
 FEW = ["uva_simple", "uva_vardeq"]
 SLOW = [pytest.param(n, marks=[] if n in FEW else pytest.mark.slow) for n in IMAGES]

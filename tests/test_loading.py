@@ -31,6 +31,8 @@ FLOWS = {
     "maf": ((3,), {"layers": 1, "widths": (4,)}),
     "planar": ((3,), {"layers": 1}),
     "neural_ode": ((3,), {"widths": (4,)}),
+    "residual": ((3,), {"blocks": 1, "widths": (4,)}),
+    "sets": ((3, 2), {"couplings": 1, "widths": (4,)}),
 }
 
 

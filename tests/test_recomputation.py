@@ -56,9 +56,13 @@ SMALL = {
     "iaf": {"layers": 2, "widths": (4,)},
     "lecture_realnvp": {"width": 2, "blocks": 1, "scales": 1},
     "maf": {"layers": 2, "widths": (4,)},
+    "nice": {"couplings": 2, "widths": (4,)},
     "nsf": {"couplings": 2, "hidden": (4,), "widths": (2, 2, 2)},
     "planar": {"layers": 2},
     "tarflow": TARFLOW,
+    "radial": {"layers": 2},
+    "residual": {"blocks": 2, "widths": (4,), "width": 4, "scales": 1},
+    "sets": {"couplings": 2, "widths": (4,)},
     "realnvp": {"couplings": 2, "widths": (4,), "width": 2, "blocks": 1},
     "uva_multiscale": {"widths": (2, 2, 2), "blocks": 1},
     "uva_simple": {"width": 2, "couplings": 2, "blocks": 1},
@@ -68,7 +72,7 @@ SMALL = {
 
 def flows_and_shapes():
     for name in nvp.flows.names():
-        for shape in [(3,), SHAPE]:
+        for shape in [(3,), (4, 3), SHAPE]:
             try:
                 known = nvp.flows.options(name, shape)
             except ValueError:

@@ -30,6 +30,10 @@ FLOWS = {
     "iaf": ((3,), {"layers": 2, "widths": (8,)}),
     "neural_ode": ((3,), {"widths": (8,)}),
     "nsf": ((4, 4, 1), {"widths": (4, 4, 4)}),
+    "nice": ((3,), {"couplings": 2, "widths": (8,)}),
+    "radial": ((3,), {"layers": 2}),
+    "residual": ((4, 4, 1), {"blocks": 1, "width": 4}),
+    "sets": ((4, 3), {"couplings": 2, "widths": (8,)}),
 }
 
 

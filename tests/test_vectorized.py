@@ -15,8 +15,11 @@ SMALL = {
     "maf": {"layers": 1, "widths": (4,)},
     "neural_ode": {"widths": (4,)},
     "nsf": {"couplings": 1, "hidden": (4,)},
+    "nice": {"couplings": 1, "widths": (4,)},
     "planar": {"layers": 1},
+    "radial": {"layers": 1},
     "realnvp": {"couplings": 2, "widths": (4,)},
+    "residual": {"blocks": 1, "widths": (4,)},
 }
 
 

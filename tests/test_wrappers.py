@@ -17,8 +17,11 @@ SMALL = {
     "maf": {"layers": 1, "widths": (4,)},
     "neural_ode": {"widths": (4,)},
     "nsf": {"couplings": 2, "hidden": (4,)},
+    "nice": {"couplings": 2, "widths": (4,)},
     "planar": {"layers": 2},
+    "radial": {"layers": 2},
     "realnvp": {"couplings": 2, "widths": (4,)},
+    "residual": {"blocks": 1, "widths": (4,)},
 }
 IMAGES = {
     "flowpp": FLOWPP,

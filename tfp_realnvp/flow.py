@@ -47,8 +47,9 @@ class Flow(_TransformedDistribution):  # type: ignore[valid-type, misc]
     that models `p(y | c)`, is likewise one for each row, `[N, *condition_shape]`, or one for all.
 
     Args:
-        bijectors: members from data to latent. An image at the latent end is flattened.
-        event_shape: shape of one example, `(H, W, C)` or `(D,)`.
+        bijectors: members from data to latent. What is no vector at the latent end is
+            flattened.
+        event_shape: shape of one example, `(H, W, C)`, `(D,)`, or `(P, D)` for a set of points.
         seed: seed of the initial values.
         dtype: dtype of the arithmetic, `"float32"` or `"float64"`.
         conditioner_dtype: Keras dtype policy of the conditioners, such as `"mixed_bfloat16"`;

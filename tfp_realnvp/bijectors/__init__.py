@@ -18,6 +18,7 @@ from tfp_realnvp.bijectors.foreign import Foreign
 from tfp_realnvp.bijectors.invert import Invert
 from tfp_realnvp.bijectors.invertible_conv import InvertibleConv
 from tfp_realnvp.bijectors.logit import Logit
+from tfp_realnvp.bijectors.mean_scale import MeanScale
 from tfp_realnvp.bijectors.mixture_logistic import MixtureLogistic
 from tfp_realnvp.bijectors.neural_ode import NeuralODE
 from tfp_realnvp.bijectors.partitions import (
@@ -27,10 +28,14 @@ from tfp_realnvp.bijectors.partitions import (
     Checkerboard,
     Halves,
     Partition,
+    PointHalves,
 )
 from tfp_realnvp.bijectors.permutation import Permutation
 from tfp_realnvp.bijectors.planar import Planar
+from tfp_realnvp.bijectors.radial import Radial
 from tfp_realnvp.bijectors.rescale import Rescale
+from tfp_realnvp.bijectors.residual import Residual
+from tfp_realnvp.bijectors.scale import Scale
 from tfp_realnvp.bijectors.spline import RationalQuadraticSpline
 from tfp_realnvp.bijectors.squeeze import Squeeze, Unsqueeze
 from tfp_realnvp.bijectors.squeezed import Squeezed
@@ -42,6 +47,7 @@ from tfp_realnvp.bijectors.token_partitions import (
     ShuffledChannelHalves,
 )
 from tfp_realnvp.bijectors.transformers import (
+    Additive,
     Affine,
     SigmoidAffine,
     SoftplusAffine,
@@ -53,6 +59,7 @@ from tfp_realnvp.core.context import Context, Scope
 
 __all__ = [
     "ActNorm",
+    "Additive",
     "Affine",
     "Alternating",
     "Autoregressive",
@@ -79,14 +86,19 @@ __all__ = [
     "Invert",
     "InvertibleConv",
     "Logit",
+    "MeanScale",
     "MixtureLogistic",
     "NeuralODE",
     "Partition",
     "Permutation",
     "Planar",
+    "PointHalves",
+    "Radial",
     "RationalQuadraticSpline",
     "Rescale",
+    "Residual",
     "RowHalves",
+    "Scale",
     "Scope",
     "ShuffledChannelHalves",
     "SigmoidAffine",

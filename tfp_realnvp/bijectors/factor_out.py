@@ -84,7 +84,7 @@ class FactorOut(Container):
 
 
 def end_flat(bijectors: Sequence[tfp.bijectors.Bijector], *, ndims: int) -> list[FlowBijector]:
-    """Returns members with a `Flatten` at the latent end where that is an image.
+    """Returns members with a `Flatten` at the latent end where that is no vector.
 
     Args:
         bijectors: from data to latent.
@@ -92,4 +92,4 @@ def end_flat(bijectors: Sequence[tfp.bijectors.Bijector], *, ndims: int) -> list
     """
     members = as_members(bijectors, ndims=ndims)
     latent_ndims = members[-1].forward_min_event_ndims if members else ndims
-    return members if latent_ndims == 1 else [*members, Flatten()]
+    return members if latent_ndims == 1 else [*members, Flatten(ndims=latent_ndims)]

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.core import arguments
 
 
 class Flatten(FlowBijector):
     """Reshapes `[H, W, C]` (data side) to `[H*W*C]` (latent side), row-major; log-det 0.
 
     Args:
+        ndims: rank of the event on the data side, 3 for images.
         name: name of the bijector.
 
     Example:
@@ -21,8 +24,9 @@ class Flatten(FlowBijector):
         (48,)
     """
 
-    def __init__(self, *, name: str | None = None):
-        super().__init__(data_ndims=3, latent_ndims=1, name=name)
+    def __init__(self, *, ndims: int = 3, name: str | None = None):
+        ndims = arguments.whole("Flatten", "ndims", ndims)
+        super().__init__(data_ndims=ndims, latent_ndims=1, name=name)
 
     def _latent_shape(self, data_shape: Shape) -> Shape:
         return (math.prod(data_shape),)
@@ -35,6 +39,10 @@ class Flatten(FlowBijector):
 
     def _forward_and_log_det(self, x, context):
         return tf.reshape(x, (-1, *self.event_shape)), tf.zeros(tf.shape(x)[:1], x.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        return {"ndims": self.inverse_min_event_ndims}
 
 
 def checked_flat(bijector: FlowBijector, latent_shape: Shape) -> Shape:

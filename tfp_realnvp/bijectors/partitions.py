@@ -180,6 +180,24 @@ class ChannelHalves(Halves):
         return tf.reduce_sum(log_det, axis=[1, 2, 3])
 
 
+class PointHalves(Halves):
+    """The first `D // 2` coordinates of each point of a set `[P, D]` pass."""
+
+    event_ndims = 2
+
+    def mask(self, event_shape: Shape) -> np.ndarray:
+        """See `Partition.mask`; `[D]`."""
+        if event_shape[-1] < 2:
+            raise ValueError(
+                f"A coupling needs points of at least 2 coordinates, got shape {event_shape}."
+            )
+        return super().mask(event_shape)
+
+    def total(self, log_det: tf.Tensor) -> tf.Tensor:
+        """See `Partition.total`."""
+        return tf.reduce_sum(log_det, axis=[1, 2])
+
+
 class Alternating(_VectorPartition):
     """The coordinates of odd index pass."""
 

@@ -75,6 +75,9 @@ def inverse_recomputing(
         Latents and log|det dx/dy| in nats `[N]`, of the whole run.
     """
     names = [n for n in ("condition", "vector") if getattr(members[0][1], n) is not None]
+    if members[0][1].seed is None:  # what draws noise draws it again in the second run
+        seed = members[0][1].fold_in(members[0][0]._scope.path)
+        members = [(member, context.replace(seed=seed)) for member, context in members]
 
     def run(member, context, value, *own):
         context = context.replace(**dict(zip(names, own, strict=True)))

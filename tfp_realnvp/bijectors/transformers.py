@@ -56,6 +56,28 @@ def bounded(raw: tf.Tensor, bound: Any) -> tf.Tensor:
     return bound * tf.tanh(raw / bound)
 
 
+class Additive(Transformer):
+    """A shift (NICE, arXiv:1410.8516): a coupling of it keeps volumes.
+
+    * inverse (data to latent): `x = y + shift`; forward (latent to data): `y = x - shift`;
+    * log-det: 0.
+    """
+
+    parameters_per_element = 1
+
+    def forward(self, x, parameters):
+        """See `Transformer.forward`."""
+        return x - parameters, tf.zeros_like(x)
+
+    def inverse(self, y, parameters):
+        """See `Transformer.inverse`."""
+        return y + parameters, tf.zeros_like(y)
+
+    def get_config(self):
+        """Returns the constructor's arguments: none."""
+        return {}
+
+
 class _ScaleAndShift(Transformer):
     """Affine maps, which differ in how they get their log-scale."""
 

@@ -15,7 +15,7 @@ from tfp_realnvp.flow import Flow
 Definition = Callable[..., list]
 
 #: What events of a rank are called, and what their shape looks like.
-RANKS = {1: ("vectors", "(D,)"), 3: ("images", "(H, W, C)")}
+RANKS = {1: ("vectors", "(D,)"), 2: ("point sets", "(P, D)"), 3: ("images", "(H, W, C)")}
 
 # By name, and there by the rank of the events; None for any.
 _DEFINITIONS: dict[str, dict[int | None, Definition]] = {}
@@ -34,8 +34,8 @@ def register(
 
     Args:
         name: name of the flow.
-        ndims: rank of the events that the definition is for, 1 for vectors and 3 for images; None
-            for all, which the definition then tells apart itself.
+        ndims: rank of the events that the definition is for, 1 for vectors, 2 for point sets and 3
+            for images; None for all, which the definition then tells apart itself.
         sharded: whether `scripts/train.py` works on a shard of the batch on each core unless told
             otherwise; see `nvp.use_shards`.
 
@@ -55,7 +55,7 @@ def register(
     arguments.instance("register", "sharded", sharded, bool)
     if ndims is not None and (isinstance(ndims, bool) or ndims not in RANKS):
         raise ValueError(
-            f"A flow is of events of rank {' or '.join(map(str, RANKS))}, or None for any, got "
+            f"A flow is of events of rank {', '.join(map(str, RANKS))}, or None for any, got "
             f"ndims={ndims!r}."
         )
 
@@ -99,8 +99,8 @@ def options(name: str, event_shape: Sequence[int] | None = None) -> dict[str, An
 
     Args:
         name: one of `names()`.
-        event_shape: `(H, W, C)` or `(D,)` for the options that a flow has there; None for all,
-            those of vectors first.
+        event_shape: `(D,)`, `(P, D)` or `(H, W, C)` for the options that a flow has there; None
+            for all, those of vectors first.
 
     Raises:
         ValueError: an unknown name, or a shape that the flow does not take.
@@ -137,10 +137,10 @@ def build(
 
     Args:
         flow: one of `names()`.
-        event_shape: `(H, W, C)` for images, `(D,)` for vectors.
+        event_shape: `(H, W, C)` for images, `(D,)` for vectors, `(P, D)` for sets of P points.
         seed: seed of the initial values.
         dtype: dtype of the flow's arithmetic, `"float32"` or `"float64"`.
-        levels: number of integer levels of images, at least 2; vectors have none.
+        levels: number of integer levels of images, at least 2; other data have none.
         num_classes: makes the flow conditional on this many classes.
         condition_shape: makes it conditional on vectors `(K,)`, or of images also on features
             `(H, W, K)` of each pixel; see `nvp.Flow`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -58,8 +59,9 @@ class Compiled:
         self._log_prob = _graph(self._log_prob_in_shards).get_concrete_function(
             tf.TensorSpec([num, *shape], dist.dtype), labels, condition
         )
+        latents = tf.TensorSpec([math.prod(shape)], dist.dtype)
         self._sample = _graph(self._sample_in_shards).get_concrete_function(
-            tf.TensorSpec([2], tf.int32), tf.TensorSpec(shape, dist.dtype), labels, condition
+            tf.TensorSpec([2], tf.int32), latents, labels, condition
         )
 
     def log_prob(self, data: Any, labels: Any = None, *, condition: Any = None) -> np.ndarray:
@@ -103,7 +105,8 @@ class Compiled:
         """
         if seed is None:
             seed = np.random.default_rng().integers(2**62)
-        scales = np.broadcast_to(temperatures(self._dist, temperature), self._dist.event_shape)
+        size = math.prod(self._dist.event_shape)
+        scales = np.broadcast_to(temperatures(self._dist, temperature), size)
         given = self._given(labels, condition)
         return self._sample(stateless_seed(seed), tf.constant(scales), *given).numpy()
 

@@ -10,6 +10,7 @@ from tfp_realnvp.bijectors.base import FlowBijector
 from tfp_realnvp.bijectors.container import Container
 from tfp_realnvp.bijectors.coupling import Coupling
 from tfp_realnvp.bijectors.neural_ode import NeuralODE
+from tfp_realnvp.bijectors.residual import Residual
 from tfp_realnvp.flow import Flow
 
 Row = tuple[str, str, str, str]
@@ -66,6 +67,8 @@ def _describe(bijector: FlowBijector) -> str:
         return f"Autoregressive, {_network(bijector.conditioner)}"
     if isinstance(bijector, NeuralODE):
         return f"NeuralODE, {_network(bijector.velocity)}"
+    if isinstance(bijector, Residual):
+        return f"Residual, {_network(bijector.network)}"
     if (member := _single(bijector)) is not None:
         return f"{type(bijector).__name__}, {_describe(member)}"
     return type(bijector).__name__ if bijector.members else repr(bijector)
