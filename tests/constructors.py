@@ -478,6 +478,14 @@ BIJECTORS: dict[str, Case] = {
         VECTOR,
         condition_shape=(2,),
     ),
+    "radial_condition": Case(Radial, VECTOR, num_classes=3, condition_shape=(2,)),
+    "residual_condition": Case(residual, (3,), num_classes=2, condition_shape=(2,)),
+    "coupling_points_condition": Case(
+        lambda: Coupling(PointHalves(), DeepSet(widths=(8,))), POINTS, condition_shape=(2,)
+    ),
+    "residual_pixels_condition": Case(
+        lambda: Residual(LipschitzConv(width=4)), (2, 2, 1), condition_shape=(2, 2, 2)
+    ),
     # Conditions of each pixel: they follow the event through all that changes its sides.
     "coupling_pixels_condition": Case(
         lambda: Coupling(Checkerboard(), conv()),

@@ -276,7 +276,7 @@ def test_plain_keras_layers_see_a_condition():
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "shape", "options"), list(flows_and_shapes()))
 def test_every_flow_has_conditions(name, shape, options):
-    data = IMAGES if len(shape) == 3 else RNG.normal(size=(4, 3)).astype("float32")
+    data = IMAGES if len(shape) == 3 else RNG.normal(size=(4, *shape)).astype("float32")
     for condition in (C, PIXELS)[: 2 if len(shape) == 3 else 1]:
         dist = nvp.flows.build(
             name, shape, levels=8, condition_shape=condition.shape[1:], num_classes=2, **options

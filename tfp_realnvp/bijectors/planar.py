@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -10,8 +9,8 @@ import keras
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.bijectors.given import weights_of_rows
 from tfp_realnvp.bijectors.root import increasing_root
-from tfp_realnvp.conditioners.base import given_to_rows
 from tfp_realnvp.core.context import Scope
 
 # softplus(OFFSET) = 1: a free vector u of 0 is the identity.
@@ -54,6 +53,7 @@ class Planar(FlowBijector):
         self.free = self.weight("weights/along", (rows, size), "zeros")
         self.across = self.weight("weights/across", (rows, size), normal)
         self.bias = self.weight("weights/bias", (rows, 1), normal)
+        self.of_vector: Any = None
         if scope.vector_size:
             self.of_vector = self.weight("weights/of_vector", (scope.vector_size, 2 * size + 1))
 
@@ -63,12 +63,12 @@ class Planar(FlowBijector):
         return self._scope.is_conditional
 
     def _forward_and_log_det(self, x, context):
-        along, across, bias, margin = self._constrained(x, context)
+        along, across, bias, margin = self._constrained(context)
         t = tf.reduce_sum(across * x, -1) + bias
         return x + along * tf.tanh(t)[:, None], tf.math.log(_slope(t, margin))
 
     def _inverse_and_log_det(self, y, context):
-        along, across, bias, margin = self._constrained(y, context)
+        along, across, bias, margin = self._constrained(context)
         target = tf.reduce_sum(across * y, -1) + bias
         reach = tf.abs(margin - 1) * (1 + 1e-3) + tf.abs(target) * 1e-3
         t = increasing_root(
@@ -80,23 +80,14 @@ class Planar(FlowBijector):
         )
         return y - along * tf.tanh(t)[:, None], -tf.math.log(_slope(t, margin))
 
-    def _constrained(self, value, context):
+    def _constrained(self, context):
         """Returns u and w `[N or 1, D]`, b and `1 + w.u`, `[N or 1]`."""
-        num_classes, vector_size = self._scope.num_classes, self._scope.vector_size
-        given = functools.partial(given_to_rows, context, dtype=value.dtype, name=self.name)
-        parts: list[Any] = [self.free, self.across, self.bias]
-        if num_classes is not None:
-            classes = given(num_classes, 0)
-            parts = [classes @ table for table in parts]
-        if vector_size:
-            sizes = [part.shape[-1] for part in parts]
-            moves = tf.split(given(None, vector_size) @ self.of_vector, sizes, -1)
-            parts = [part + move for part, move in zip(parts, moves, strict=True)]
-        free, across, bias = parts
+        tables = self.free, self.across, self.bias
+        free, across, bias = weights_of_rows(self, tables, self.of_vector, context)
         product = tf.reduce_sum(across * free, -1)
         margin = tf.nn.softplus(product + OFFSET)
         square = tf.reduce_sum(tf.square(across), -1)
-        tiny = tf.constant(value.dtype.as_numpy_dtype(1e-30))
+        tiny = tf.constant(square.dtype.as_numpy_dtype(1e-30))
         move = (margin - 1 - product) / tf.maximum(square, tiny)
         return free + move[:, None] * across, across, bias[:, 0], margin
 

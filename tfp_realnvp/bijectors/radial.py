@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
+from tfp_realnvp.bijectors.given import weights_of_rows
 from tfp_realnvp.bijectors.planar import OFFSET
-from tfp_realnvp.conditioners.base import one_hot
 from tfp_realnvp.core.context import Scope
 
 
@@ -24,7 +26,8 @@ class Radial(FlowBijector):
       `x = c + (alpha + r) / (m + r) (y - c)`.
 
     The map is invertible by construction: `alpha = exp(a)` and `m = alpha softplus(v + log(e - 1))`
-    with free `a` and `v`. A flow with labels has `c`, `a` and `v` per class.
+    with free `a` and `v`. A flow with labels has `c`, `a` and `v` per class; to them is added what
+    is linear in the vector of a condition, from 0 on.
 
     Args:
         name: name of the bijector.
@@ -42,24 +45,28 @@ class Radial(FlowBijector):
         super().__init__(data_ndims=1, name=name)
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
+        scope.refuse_condition_of_places("a radial flow")
         rows, size = scope.num_classes or 1, event_shape[0]
         self.centre = self.weight("centre", (rows, size), keras.initializers.RandomNormal(stddev=1))
         self.log_reach = self.weight("log_reach", (rows, 1))
         self.free = self.weight("free", (rows, 1))
+        self.of_vector: Any = None
+        if scope.vector_size:
+            self.of_vector = self.weight("of_vector", (scope.vector_size, size + 2))
 
     @property
-    def sees_labels(self) -> bool:
-        """See `FlowBijector.sees_labels`."""
-        return self._scope.num_classes is not None
+    def is_conditional(self) -> bool:
+        """See `FlowBijector.is_conditional`."""
+        return self._scope.is_conditional
 
     def _forward_and_log_det(self, x, context):
-        centre, alpha, margin = self._constrained(x, context)
+        centre, alpha, margin = self._constrained(context)
         r = _length(x - centre)
         y = centre + (margin + r) / (alpha + r) * (x - centre)
         return y, _log_det(r, alpha, margin, x.shape[-1])
 
     def _inverse_and_log_det(self, y, context):
-        centre, alpha, margin = self._constrained(y, context)
+        centre, alpha, margin = self._constrained(context)
         s = _length(y - centre)
         root = tf.sqrt(tf.square(s - margin) + 4 * alpha * s)
         # The same number in two ways, each without a difference of near numbers on its side.
@@ -71,13 +78,10 @@ class Radial(FlowBijector):
         x = centre + (alpha + r) / (margin + r) * (y - centre)
         return x, -_log_det(r, alpha, margin, y.shape[-1])
 
-    def _constrained(self, value, context):
+    def _constrained(self, context):
         """Returns c `[N or 1, D]`, alpha and `alpha + beta`, both `[N or 1, 1]`."""
-        weights = self.centre, self.log_reach, self.free
-        if self._scope.num_classes is not None:
-            classes = one_hot(context.labels, self.free.shape[0], value.dtype, name=self.name)
-            weights = tuple(classes @ table for table in weights)
-        centre, log_reach, free = weights
+        tables = self.centre, self.log_reach, self.free
+        centre, log_reach, free = weights_of_rows(self, tables, self.of_vector, context)
         alpha = tf.exp(log_reach)
         return centre, alpha, alpha * tf.nn.softplus(free + OFFSET)
 

@@ -54,8 +54,7 @@ class Residual(FlowBijector):
 
     Raises:
         TypeError: another network, or a log-det that is neither exact nor not.
-        ValueError: the constant is not between 0 and 1; at building, events that the network does
-            not see, or a flow with `Context.condition`.
+        ValueError: the constant is not between 0 and 1.
 
     Example:
         >>> import numpy as np
@@ -83,11 +82,6 @@ class Residual(FlowBijector):
         self.exact_log_det = exact_log_det
 
     def _build(self, event_shape: Shape, scope: Scope) -> None:
-        if scope.condition_channels:
-            raise ValueError(
-                f"{scope.path} cannot see the {scope.condition_channels} features of a condition: "
-                "a residual flow is conditional on labels only."
-            )
         self.network.prepare(outputs=event_shape[-1], scope=scope.child("network"))
         if not self.network.built:
             self.network.build((None, *event_shape))

@@ -11,6 +11,7 @@ import tensorflow as tf
 from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.mlp import spread
 from tfp_realnvp.core import arguments
+from tfp_realnvp.kernels.bias import add_bias
 
 
 class DeepSet(Conditioner):
@@ -19,7 +20,7 @@ class DeepSet(Conditioner):
     A layer maps the points `x_p` of a set to `x_p A + (mean_q x_q) B + c`, with ReLU between layers
     and a zero-initialised end. Points in another order give the outputs in that order.
 
-    Labels of a class-conditional flow enter as one-hot inputs beside each point.
+    One-hot labels and the vector of a condition are inputs beside each point's.
 
     Args:
         widths: widths of the hidden layers.
@@ -46,7 +47,7 @@ class DeepSet(Conditioner):
 
     def build(self, input_shape):
         """Creates kernels and biases."""
-        sizes = [input_shape[-1] + (self.num_classes or 0), *self.widths]
+        sizes = [input_shape[-1] + self.given_size, *self.widths]
         layers = [
             (f"layer_{i}", size, width, "he_normal", spread(size))
             for i, (size, width) in enumerate(itertools.pairwise(sizes))
@@ -62,15 +63,15 @@ class DeepSet(Conditioner):
         ]
         self.built = True
 
-    def run(self, inputs, classes, context):
+    def run(self, inputs, given, context):
         """See `Conditioner.run`."""
         x = inputs
-        if classes is not None:
-            shape = tf.concat([tf.shape(x)[:2], [classes.shape[-1]]], 0)
-            x = tf.concat([x, tf.broadcast_to(classes[:, None], shape)], -1)
+        if given is not None:
+            shape = tf.concat([tf.shape(x)[:2], [given.shape[-1]]], 0)
+            x = tf.concat([x, tf.broadcast_to(given[:, None], shape)], -1)
         for i, weights in enumerate(self.layers_weights):
             own, mean, bias = (tf.cast(weight.value, x.dtype) for weight in weights)
-            of_all = tf.linalg.matmul(tf.reduce_mean(x, 1), mean) + bias
+            of_all = add_bias(tf.linalg.matmul(tf.reduce_mean(x, 1), mean), bias)
             x = tf.linalg.matmul(x, own) + of_all[:, None]
             if i < len(self.widths):
                 x = tf.nn.relu(x)

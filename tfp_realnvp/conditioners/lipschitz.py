@@ -14,9 +14,12 @@ from tfp_realnvp.conditioners.base import Conditioner
 from tfp_realnvp.conditioners.spectral_norm import spectral_norm
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
+from tfp_realnvp.kernels.bias import add_bias
 
 # No slope of x sigmoid(x) is above this.
 STEEPEST = 1.1
+# Softplus hardly changes it.
+STEEPNESS = 8.0
 
 #: Maps tangents `[M, N or 1, *event]` at the points of N rows to their images `[M, N, *outputs]`.
 Push = Callable[[tf.Tensor], tf.Tensor]
@@ -27,8 +30,12 @@ class Lipschitz(Conditioner):
 
     A kernel is divided by a bound of its linear map's spectral norm, where that is above 1. The
     activation is `x sigmoid(b x) / 1.1`, with a learned `b > 0` per layer (arXiv:1906.02735,
-    section 3.3). The last kernel starts from zero. Labels of a class-conditional flow add a learned
-    bias per class in front of the first activation.
+    section 3.3). It starts from 8, not from the paper's 1: the steeper, the nearer to a ReLU, and
+    the less does it shrink distances around 0. The last kernel starts from zero.
+
+    In front of the first activation, labels and the vector of a condition add what is linear in
+    them, and a condition of each place what a linear map makes of it. In these the network may have
+    any slope.
 
     Subclasses say what the linear maps are. `linearized` gives the derivative with the value.
 
@@ -41,7 +48,7 @@ class Lipschitz(Conditioner):
 
     @abc.abstractmethod
     def _kernel_shapes(self, inputs: int) -> list[tuple[int, ...]]:
-        """Returns the shapes of the kernels, of which the last side is that of the outputs."""
+        """Returns the shapes of the kernels, whose last sides are those of inputs and outputs."""
 
     @abc.abstractmethod
     def _norm(self, kernel: tf.Tensor) -> tf.Tensor:
@@ -54,25 +61,29 @@ class Lipschitz(Conditioner):
     def build(self, input_shape):
         """Creates kernels, biases and the steepness of activations."""
         *hidden, end = self._kernel_shapes(input_shape[-1])
-        self.kernels = [
-            self.weight(f"layer_{i}/kernel", shape, "lecun_normal")
+        steep = keras.initializers.Constant(STEEPNESS)
+        self.hidden = [
+            (
+                self.weight(f"layer_{i}/kernel", shape, "lecun_normal"),
+                self.weight(f"layer_{i}/bias", shape[-1:], "zeros"),
+                self.weight(f"layer_{i}/steepness", (), steep),
+            )
             for i, shape in enumerate(hidden)
         ]
-        self.biases = [
-            self.weight(f"layer_{i}/bias", shape[-1:], "zeros") for i, shape in enumerate(hidden)
-        ]
-        half = keras.initializers.Constant(0.5)
-        self.steepness = [self.weight(f"layer_{i}/steepness", (), half) for i in range(len(hidden))]
-        if self.num_classes is not None:
-            shape = (self.num_classes, hidden[0][-1])
-            self.class_bias = self.weight("layer_0/class_bias", shape, "zeros")
-        self.kernels.append(self.weight("end/kernel", end, "zeros"))
-        self.biases.append(self.weight("end/bias", end[-1:], "zeros"))
+        self.end = (
+            self.weight("end/kernel", end, "zeros"),
+            self.weight("end/bias", end[-1:], "zeros"),
+        )
+        *patch, _, width = hidden[0]
+        self.of_given = self.given_kernel("of_given", width)
+        if self.condition_channels:
+            shape = (*patch, self.condition_channels, width)
+            self.of_condition = self.weight("of_condition", shape, "zeros")
         self.built = True
 
-    def run(self, inputs, classes, context):
+    def run(self, inputs, given, context):
         """See `Conditioner.run`."""
-        return self._function(classes, inputs.dtype, context)(inputs)[0]
+        return self.linearized(context)(inputs)[0]
 
     def linearized(self, context: Context) -> Callable[[tf.Tensor], tuple[tf.Tensor, Push]]:
         """Returns the network as a function of `[N, *event]`, which gives also its derivative.
@@ -83,54 +94,58 @@ class Lipschitz(Conditioner):
             context: the per-call context.
 
         Raises:
-            ValueError: labels are missing in a class-conditional flow.
+            ValueError: labels or the condition are missing in a flow that has them.
         """
         compute = tf.as_dtype(self.variable_dtype if context.exact else self.compute_dtype)
-        function = self._function(self._classes(context.labels, compute), compute, context)
+        kernels = [
+            tf.cast(kernel.value / tf.maximum(self._norm(kernel.value), 1), compute)
+            for kernel, *_ in (*self.hidden, self.end)
+        ]
+        biases = [tf.cast(bias.value, compute) for _, bias, *_ in (*self.hidden, self.end)]
+        steepness = [tf.nn.softplus(tf.cast(raw.value, compute)) for *_, raw in self.hidden]
+        offset = self._offset(context, compute)
 
-        def at(x: tf.Tensor) -> tuple[tf.Tensor, Push]:
-            value, push = function(tf.cast(x, compute))
-            return tf.cast(value, x.dtype), lambda v: tf.cast(push(tf.cast(v, compute)), v.dtype)
+        def at(point: tf.Tensor) -> tuple[tf.Tensor, Push]:
+            x, slopes = tf.cast(point, compute), []
+            for i, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
+                x = add_bias(self._linear(x, kernel, context), bias)
+                if i == 0 and offset is not None:
+                    x += offset
+                if i < len(steepness):
+                    x, slope = lip_swish(x, steepness[i])
+                    slopes.append(slope)
+
+            def push(tangents: tf.Tensor) -> tf.Tensor:
+                count = tangents.shape[0]
+                v = tf.reshape(tf.cast(tangents, compute), [-1, *tangents.shape[2:]])
+                for i, kernel in enumerate(kernels):
+                    v = self._linear(v, kernel, context)
+                    if i < len(slopes):
+                        by_direction = tf.reshape(v, [count, -1, *v.shape[1:]])
+                        v = tf.reshape(by_direction * slopes[i], [-1, *v.shape[1:]])
+                return tf.reshape(tf.cast(v, tangents.dtype), [count, -1, *v.shape[1:]])
+
+            return tf.cast(x, point.dtype), push
 
         return at
 
-    def _function(self, classes, compute: tf.DType, context: Context):
-        kernels = [
-            tf.cast(kernel.value / tf.maximum(self._norm(kernel.value), 1), compute)
-            for kernel in self.kernels
-        ]
-        biases = [tf.cast(bias.value, compute) for bias in self.biases]
-        if classes is not None:
-            by_class = tf.linalg.matmul(classes, tf.cast(self.class_bias.value, compute))
-
-        def function(x):
-            middle = [1] * (x.shape.rank - 2)
-            slopes = []
-            for i, (kernel, bias) in enumerate(zip(kernels, biases, strict=True)):
-                x = self._linear(x, kernel, context) + bias
-                if i == 0 and classes is not None:
-                    x += tf.reshape(by_class, [-1, *middle, by_class.shape[-1]])
-                if i < len(self.steepness):
-                    x, slope = lip_swish(x, tf.cast(self.steepness[i].value, compute))
-                    slopes.append(slope)
-
-            def push(tangents):
-                for i, kernel in enumerate(kernels):
-                    flat = tf.reshape(tangents, [-1, *tangents.shape[2:]])
-                    flat = self._linear(flat, kernel, context)
-                    tangents = tf.reshape(flat, [tangents.shape[0], -1, *flat.shape[1:]])
-                    if i < len(slopes):
-                        tangents *= slopes[i]
-                return tangents
-
-            return x, push
-
-        return function
+    def _offset(self, context: Context, compute: tf.DType) -> tf.Tensor | None:
+        """Returns what the context adds in front of the first activation."""
+        parts = []
+        given = self._given(context, compute)
+        if given is not None:
+            added = tf.linalg.matmul(given, tf.cast(self.of_given.value, compute))
+            places = [1] * (self.event_ndims - 1)
+            parts.append(tf.reshape(added, [-1, *places, added.shape[-1]]))
+        if self.condition_channels:
+            kernel = tf.cast(self.of_condition.value, compute)
+            parts.append(self._linear(tf.cast(context.condition, compute), kernel, context))
+        return sum(parts) if parts else None
 
 
 def lip_swish(x: tf.Tensor, steepness: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns `x sigmoid(b x) / 1.1` with `b = softplus(steepness)`, and its slope."""
-    inside = tf.nn.softplus(steepness) * x
+    """Returns `x sigmoid(b x) / 1.1` with the steepness `b`, and its slope."""
+    inside = steepness * x
     sigmoid = tf.sigmoid(inside)
     return x * sigmoid / STEEPEST, sigmoid * (1 + inside * (1 - sigmoid)) / STEEPEST
 
