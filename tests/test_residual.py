@@ -43,7 +43,7 @@ def test_spectral_norm_is_never_too_small(shape, rng):
     assert (got <= norms * 1.04).all()
     rotation = np.linalg.qr(rng.normal(size=(max(shape), max(shape))))[0]
     assert 1 <= spectral_norm(tf.constant(rotation)) <= 1.04
-    assert 0 <= spectral_norm(tf.zeros(shape)) < 1e-10
+    assert 0 <= spectral_norm(tf.zeros(shape)) < 1e-7
 
 
 @pytest.mark.parametrize(("size", "channels"), [(1, (3, 5)), (3, (2, 4)), (5, (2, 1))])
