@@ -74,7 +74,7 @@ def test_radial_inverse_to_float_precision(dtype, scale):
     assert np.isfinite(tape.gradient(loss, y)).all() and np.isfinite(log_det).all()
     again, back = radial.forward_and_log_det(x)
     eps = np.finfo(dtype).eps
-    np.testing.assert_allclose(again, y, rtol=100 * eps, atol=100 * eps * scale)
+    np.testing.assert_allclose(again, y, atol=1000 * eps * max(1, scale))
     np.testing.assert_allclose(back, -log_det, rtol=100 * eps, atol=1000 * eps)
 
 
