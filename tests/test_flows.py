@@ -121,19 +121,13 @@ def test_alpha_of_the_logit_is_an_option(name):
 
 
 def test_without_alpha_there_is_no_logit(tmp_path):
-    """Pixels are brought to [-1/2, 1/2], the ends of the range too, and come back."""
+    """Pixels at both ends of the range come back, from a file too."""
     dist = nvp.flows.build("realnvp", (4, 4, 1), alpha=None, **options_of("realnvp", (4, 4, 1)))
-    kinds = [type(b).__name__ for b in dist.bijector.bijectors[:3]]
-    assert kinds == ["Dequantization", "Rescale", "Coupling"]
     perturb_weights(dist.bijector)
     images = np.stack([np.zeros((4, 4, 1)), np.full((4, 4, 1), 255.0)] * 2)
-    x = dist.bijector.bijectors[1].inverse(images)
-    assert np.min(x) == -0.5 and np.max(x) == 0.5 - 1 / 256
-    np.testing.assert_array_equal(nvp.decode(dist, nvp.encode(dist, images)), images)
     loaded = nvp.load(nvp.save(dist, tmp_path / "flow.keras"))
-    seed = {"seed": (1, 2)}
-    expected = dist.log_prob(images, bijector_kwargs=seed)
-    np.testing.assert_array_equal(loaded.log_prob(images, bijector_kwargs=seed), expected)
+    assert not any(isinstance(b, nvp.bijectors.Logit) for b in loaded.bijector.submodules)
+    np.testing.assert_array_equal(nvp.decode(loaded, nvp.encode(loaded, images)), images)
     with pytest.raises(ValueError, match="realnvp needs alpha to be a finite number above 0"):
         nvp.flows.build("realnvp", (4, 4, 1), alpha=0.0)
 
