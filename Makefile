@@ -44,7 +44,7 @@ $(DOCS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[docs]'
 	@touch $@
 
-demo: $(INSTALLED)  ## Train a flow on embedded data, evaluate, sample, export, reload
+demo: $(INSTALLED)  ## Show samples of a trained flow; train one on embedded data, evaluate, export, reload
 	@$(BIN)/python scripts/demo.py --out runs/demo
 
 bench: $(INSTALLED)  ## Time all rows; PEER_PYTHON=PATH has the peers, ROWS="train vector" chooses

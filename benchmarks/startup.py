@@ -1,4 +1,4 @@
-"""Times imports, and `scripts/sample.py` from a cold start to the picture.
+"""Times imports, and two ways from a cold start to a picture of samples.
 
 python -m benchmarks.startup --repeats 3
 """
@@ -40,6 +40,13 @@ start = time.perf_counter()
 nvp.sample(dist, int(sys.argv[2]), seed=1)
 print(time.perf_counter() - start)
 """
+PICTURE = """
+import sys
+import tfp_realnvp as nvp
+from tfp_realnvp import pictures
+dist = nvp.pretrained("mnist")
+pictures.write_samples(sys.argv[1], dist.sample(int(sys.argv[2])), levels=dist.levels)
+"""
 
 
 def output(*command: str) -> list[float]:
@@ -48,6 +55,16 @@ def output(*command: str) -> list[float]:
         [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, check=True
     )
     return [float(word) for word in done.stdout.split()]
+
+
+def seconds(command: list[str], repeats: int) -> float:
+    """Returns how long a process takes, the median."""
+    took = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
+        took.append(time.perf_counter() - start)
+    return float(np.median(took))
 
 
 def main() -> None:
@@ -61,18 +78,16 @@ def main() -> None:
         model, picture = str(Path(directory) / "flow.keras"), str(Path(directory) / "s.png")
         (sampling,) = output("-c", SAVE, model, str(NUM))
         script = [sys.executable, "scripts/sample.py", model, "--num", str(NUM), "--out", picture]
-        cold = []
-        for _ in range(args.repeats):
-            start = time.perf_counter()
-            subprocess.run(script, cwd=ROOT, capture_output=True, check=True)
-            cold.append(time.perf_counter() - start)
+        cold = seconds(script, args.repeats)
+        pretrained = seconds([sys.executable, "-c", PICTURE, picture, str(NUM)], args.repeats)
     print(
         json.dumps(
             {
                 "libraries_s": libraries,
                 "import_s": name_alone,
                 "import_and_modules_s": all_of_it,
-                "sample_cold_s": float(np.median(cold)),
+                "sample_cold_s": cold,
+                "pretrained_cold_s": pretrained,
                 "sampling_s": sampling,
             }
         )

@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from benchmarks import groups, merge, ours_vector, processes, run, scaling
+from benchmarks import codecs, groups, merge, ours_vector, processes, run, scaling
 from benchmarks.table import Row, faster, table
 
 
@@ -61,6 +62,20 @@ def test_every_group_has_a_function():
     assert all(callable(group) for group in run.GROUPS.values())
 
 
+def test_codecs_cost_what_their_files_hold(monkeypatch, capsys):
+    images = np.zeros([5, 4, 4, 1], np.uint8)
+    images[:, 1] = 200
+    assert codecs.mosaic(images).shape == (2 * 4, 3 * 4, 1)
+    np.testing.assert_array_equal(codecs.mosaic(images)[4:, 4:8], images[4])
+    monkeypatch.setattr(codecs.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(codecs.shutil, "which", lambda name: None)
+    bits = dict(codecs.figures(images, images))
+    assert bits["PNG, one by one"] == 8 * len(codecs.png(images[0])) / 16
+    assert bits["PNG, one mosaic"] < bits["PNG, one by one"]
+    told = capsys.readouterr().out
+    assert "JPEG XL left out: pip install imagecodecs" in told and "zpaq left out" in told
+
+
 def test_scaling_finds_a_known_slope():
     assert scaling.slope([1, 2, 4], [80, 20, 5]) == pytest.approx(-2)
     curves = {"depth": {"values": [1, 2], "images_per_s": [8.0, 4.0], "slope": -1.0}}
@@ -83,6 +98,7 @@ def test_every_group_makes_rows_of_reports(monkeypatch):
                 "libraries_s": 8.0,
                 "import_and_modules_s": 0.1,
                 "sample_cold_s": 10.0,
+                "pretrained_cold_s": 9.0,
                 "sampling_s": 1.0,
             },
         }.get(

@@ -183,6 +183,20 @@ def test_export_needs_the_run_directory_alone_and_serves_with_tensorflow_alone(
     assert "exists and is not empty: give another directory" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_the_demonstration_goes_from_samples_to_a_served_flow(tmp_path):
+    from PIL import Image
+
+    result = script("demo", "--out", tmp_path, "--epochs", 1)
+    assert result.returncode == 0 and result.stderr == ""
+    first, picture, *_ = result.stdout.splitlines()
+    assert first.startswith("Digits by nvp.pretrained('mnist'), 0.9")
+    with Image.open(picture.strip()) as image:
+        assert image.size == (2 * (8 * 29 + 1),) * 2
+    assert (tmp_path / "samples.png").exists()
+    assert "0 of 1024 values come back wrong" in result.stdout
+
+
 @pytest.mark.parametrize(
     "name", ["train", "evaluate", "sample", "export", "serve", "demo", "check_saved_model"]
 )

@@ -17,6 +17,7 @@ from tfp_realnvp.bijectors import (
     RationalQuadraticSpline,
     Scope,
 )
+from tfp_realnvp.bijectors.mixture_logistic import _logit_and_slope
 from tfp_realnvp.bijectors.root import increasing_root
 from tfp_realnvp.conditioners import Velocity
 
@@ -56,6 +57,10 @@ def test_planar_root_to_float_precision(dtype, scale):
     # Weights of length s turn rounding of w.y into s times as much.
     reach = 10 * (1 + scale) ** 2 * np.finfo(dtype).eps
     np.testing.assert_allclose(again, y, atol=20 * reach)
+
+
+def cubic(x, a):
+    return x**3 + a * x, 3 * x**2 + a
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -110,7 +115,7 @@ def test_root_of_a_flat_function_and_its_derivatives(dtype):
         with tf.GradientTape(persistent=True) as first:
             first.watch([a, target])
             x = increasing_root(
-                lambda x, a: (x**3 + a * x, 3 * x**2 + a),
+                cubic,
                 target,
                 tf.fill(target.shape, tf.constant(-900.0, dtype)),
                 tf.fill(target.shape, tf.constant(900.0, dtype)),
@@ -124,6 +129,49 @@ def test_root_of_a_flat_function_and_its_derivatives(dtype):
     np.testing.assert_allclose(by_a, (-x.numpy() / slope).sum(), rtol=1e-4, atol=1e-3)
     curvature = second.gradient(by_target, target)
     np.testing.assert_allclose(curvature, -6 * x.numpy() / slope**3, rtol=1e-3, atol=1e-3)
+
+
+def test_a_root_has_derivatives_of_any_order():
+    a, target = tf.constant(0.5, tf.float64), tf.constant([-2.0, 0.1, 3.0], tf.float64)
+    wide = tf.fill([3], tf.constant(10.0, tf.float64))
+    with tf.GradientTape() as third:
+        third.watch(target)
+        with tf.GradientTape() as second:
+            second.watch(target)
+            with tf.GradientTape() as first:
+                first.watch(target)
+                x = increasing_root(cubic, target, -wide, wide, a)
+            slope = first.gradient(x, target)
+        curvature = second.gradient(slope, target)
+    x = x.numpy()
+    f1, f2, f3 = 3 * x**2 + 0.5, 6 * x, 6.0
+    expected = (3 * f2**2 - f1 * f3) / f1**5
+    np.testing.assert_allclose(third.gradient(curvature, target), expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_solver_stops_where_only_rounding_is_left(dtype):
+    count = 0
+
+    def mixture(y, *parameters):
+        nonlocal count
+        count += 1
+        return _logit_and_slope(y, *parameters)
+
+    rng = np.random.default_rng(0)
+    weights, means, scales = (tf.constant(rng.normal(size=(2000, 5, 1)), dtype) for _ in range(3))
+    parameters = tf.nn.log_softmax(weights, 1), means, 0.5 * scales
+    y = rng.normal(size=(2000, 1))
+    target = _logit_and_slope(tf.constant(y, dtype), *parameters)[0]
+    wide = tf.fill([2000, 1], tf.constant(30.0, dtype))
+    tf.config.run_functions_eagerly(True)
+    try:
+        found = increasing_root(mixture, target, -wide, wide, *parameters)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    # A halving of the bracket at a time, it would be 24 and 53 more.
+    assert count < 25
+    np.testing.assert_allclose(found, y, atol=1000 * np.finfo(dtype).eps)
 
 
 def test_hutchinson_is_unbiased_and_fixed_by_the_seed():
