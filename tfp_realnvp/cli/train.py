@@ -113,6 +113,13 @@ def _add_machine(group: Group) -> None:
         type=int,
         help="examples that a step works on at a time, at most, for memory; default: all",
     )
+    add(
+        "--memory",
+        type=float,
+        default=2.0,
+        metavar="GB",
+        help="most memory for the data; what is larger is read from disk batch by batch",
+    )
 
 
 class Recipe(argparse.Action):
@@ -152,6 +159,7 @@ def run(args: argparse.Namespace) -> None:
         resume=args.resume,
         checkpoint_seconds=args.checkpoint_seconds,
         result_examples=args.test_examples or None,
+        memory=1e9 * args.memory,
     )
     print(json.dumps(results, indent=2))
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from tfp_realnvp.core.stored import StoredRows, parts_of
+
 if TYPE_CHECKING:
     from tfp_realnvp.flow import Flow
 
@@ -243,10 +245,13 @@ def check_data(
         ValueError: another shape, NaN, or pixels that are not integers in range.
     """
     check_event_shape(data.shape, event_shape, name)
-    if levels is None:
-        check_finite(data, dtype)
-    else:
-        check_pixels(data, levels)
+    if levels is not None and isinstance(data, StoredRows) and _always_valid(data.dtype, levels):
+        return
+    for part in parts_of(data):
+        if levels is None:
+            check_finite(part, dtype)
+        else:
+            check_pixels(part, levels)
 
 
 def check_finite(vectors: Any, dtype: Any = None) -> None:

@@ -9,11 +9,11 @@
 | your arrays | a path to a `.npy` or `.npz` file | uint8 [H, W, C] or float32 [D] |
 | your tables | a path to a `.csv`, `.tsv` (also `.gz`) or `.parquet` file | float32 [D] |
 
-`load` gives an unbatched `tf.data.Dataset`, `load_arrays` NumPy arrays, `load_condition` what
-examples are given with, `info` the shape
-and the number of levels that a flow is built from, and `batches` a stream of batches that
-a run can resume at any step. There are the splits `train`, `validation` and `test`; `splits`
-says which of them a set of your own has.
+`load` gives an unbatched `tf.data.Dataset`, `load_arrays` NumPy arrays, `load_rows` what is
+larger than memory, `load_condition` what examples are given with, `info` the shape and the number
+of levels that a flow is built from, and `batches` a stream of batches that a run can resume at any
+step. There are the splits `train`, `validation` and `test`; `splits` says which of them a set of
+your own has.
 
 Example:
     >>> from tfp_realnvp import datasets
@@ -24,6 +24,7 @@ Example:
     ((250, 8, 8, 1), 'uint8', (250,))
 """
 
+from tfp_realnvp.core.stored import StoredRows
 from tfp_realnvp.datasets.base import (
     SPLITS,
     DatasetError,
@@ -37,6 +38,7 @@ from tfp_realnvp.datasets.registry import (
     load,
     load_arrays,
     load_condition,
+    load_rows,
     names,
     register,
     splits,
@@ -48,11 +50,13 @@ __all__ = [
     "DatasetInfo",
     "DatasetNotFoundError",
     "DatasetWarning",
+    "StoredRows",
     "batches",
     "info",
     "load",
     "load_arrays",
     "load_condition",
+    "load_rows",
     "names",
     "register",
     "splits",

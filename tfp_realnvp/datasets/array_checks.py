@@ -6,14 +6,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from tfp_realnvp.datasets.base import DatasetError, DatasetInfo
+from tfp_realnvp.core.stored import Rows, StoredRows
+from tfp_realnvp.datasets.base import DatasetError, DatasetInfo, StoredArrays
 
 MAX_CLASSES = 65_536
 """The most classes that labels may name: beyond, they are identifiers, or another quantity."""
+
+
+class Part(NamedTuple):
+    """Which rows of all some are.
+
+    Attributes:
+        numbers: Of the rows.
+        count: How many there are in all.
+    """
+
+    numbers: np.ndarray
+    count: int
+
 
 _MAX_CHANNELS = 4
 _FLOAT32_MAX = float(np.finfo(np.float32).max)
@@ -39,7 +53,12 @@ def event_shape(shape: tuple[int, ...], dtype: np.dtype[Any], name: str) -> tupl
 
 
 def check_examples(
-    x: np.ndarray, name: str, *, levels: int = 256, columns: Sequence[str] | None = None
+    x: np.ndarray,
+    name: str,
+    *,
+    levels: int = 256,
+    columns: Sequence[str] | None = None,
+    part: Part | None = None,
 ) -> np.ndarray:
     """Makes images uint8 [N, H, W, C] and vectors float32 [N, D], if they are that.
 
@@ -49,11 +68,12 @@ def check_examples(
         name: See above.
         levels: Number of values that a pixel takes.
         columns: Names of the D columns of vectors, for the error.
+        part: Which rows they are, where they are not all.
     """
     shape = event_shape(x.shape, x.dtype, name)
     if x.dtype.kind == "f" and (place := _first(~np.isfinite(x))):
         raise DatasetError(
-            f"{name} holds values that are NaN or infinite: {_at(x, place, columns)}."
+            f"{name} holds values that are NaN or infinite: {_at(x, place, columns, part)}."
         )
     if len(shape) == 1:
         with np.errstate(over="ignore"):  # what becomes infinite is refused by name
@@ -61,13 +81,13 @@ def check_examples(
         if place := _first(~np.isfinite(vectors)):
             raise DatasetError(
                 f"{name} holds values beyond float32's {_FLOAT32_MAX:.3g}, which would become "
-                f"infinite: {_at(x, place, columns)}."
+                f"infinite: {_at(x, place, columns, part)}."
             )
         return vectors
     if x.dtype.kind == "f" and (place := _first(x != np.floor(x))):
         raise DatasetError(
-            f"{name} holds images with fractions such as {_at(x, place)}; pixels must be integers "
-            f"in 0..{levels - 1}."
+            f"{name} holds images with fractions such as {_at(x, place, part=part)}; pixels must "
+            f"be integers in 0..{levels - 1}."
         )
     low, high = int(x.min()), int(x.max())
     if low < 0 or high >= levels:
@@ -75,6 +95,25 @@ def check_examples(
             f"{name} holds pixels in {low}..{high}, where 0..{levels - 1} were expected."
         )
     return np.asarray(x, np.uint8).reshape(len(x), *shape)
+
+
+def checked_rows(
+    x: Rows, name: str, *, levels: int = 256, columns: Sequence[str] | None = None
+) -> Rows:
+    """Makes of examples what `check_examples` does; of stored ones, each time that they are read.
+
+    Their shape and type are looked at now. For the arguments see `check_examples`.
+    """
+    if not isinstance(x, StoredRows):
+        return check_examples(x, name, levels=levels, columns=columns)
+    shape, count = event_shape(x.shape, x.dtype, name), len(x)
+    return x.changed(
+        lambda rows, numbers: check_examples(
+            rows, name, levels=levels, columns=columns, part=Part(numbers, count)
+        ),
+        shape,
+        np.float32 if len(shape) == 1 else np.uint8,
+    )
 
 
 def check_labels(
@@ -148,24 +187,22 @@ def check_condition(condition: np.ndarray, shape: tuple[int, ...], name: str) ->
     return values
 
 
-def check_pair(
-    given: Any, name: str, *, info: DatasetInfo | None = None
-) -> tuple[np.ndarray, np.ndarray | None]:
+def check_pair(given: Any, name: str, *, info: DatasetInfo | None = None) -> StoredArrays:
     """Makes what a registered function gave examples and labels, if it is that.
 
-    See `check_examples` and `check_labels`; where there is an `info`, both must be as it says.
+    See `checked_rows` and `check_labels`; where there is an `info`, both must be as it says.
     """
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise DatasetError(
             f"{name} came as {type(given).__name__}, where a pair of examples and labels (or None) "
             "was expected."
         )
-    x = _plain(given[0], name)
+    x = given[0] if isinstance(given[0], StoredRows) else _plain(given[0], name)
     if info is None:
-        x = check_examples(x, name)
+        x = checked_rows(x, name)
         return x, check_labels(given[1], len(x), name)
     check_shape(event_shape(x.shape, x.dtype, name), info.event_shape, name)
-    x = check_examples(x, name, levels=info.levels or 256, columns=info.columns)
+    x = checked_rows(x, name, levels=info.levels or 256, columns=info.columns)
     labels = check_labels(given[1], len(x), name, num_classes=info.num_classes)
     if labels is None and info.num_classes is not None:
         raise DatasetError(f"{name} has no labels, where {info.num_classes} classes were expected.")
@@ -218,9 +255,15 @@ def _first(wrong: np.ndarray) -> tuple[int, ...] | None:
     return tuple(int(i) for i in np.unravel_index(int(np.argmax(wrong)), wrong.shape))
 
 
-def _at(x: np.ndarray, place: tuple[int, ...], columns: Sequence[str] | None = None) -> str:
+def _at(
+    x: np.ndarray,
+    place: tuple[int, ...],
+    columns: Sequence[str] | None = None,
+    part: Part | None = None,
+) -> str:
     """A value and its place, for an error."""
-    where = f"{x[place].item():g} in {_row(place[0], len(x))}"
+    row, count = (place[0], len(x)) if part is None else (part.numbers[place[0]], part.count)
+    where = f"{x[place].item():g} in {_row(row, count)}"
     if len(place) > 2:
         return where
     column = place[1]

@@ -10,11 +10,13 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from tfp_realnvp.core.stored import Rows, taken
+from tfp_realnvp.datasets import npy
 from tfp_realnvp.datasets.array_checks import (
     check_condition,
-    check_examples,
     check_labels,
     check_shape,
+    checked_rows,
     condition_shape,
     count_classes,
     described,
@@ -22,11 +24,11 @@ from tfp_realnvp.datasets.array_checks import (
 )
 from tfp_realnvp.datasets.base import (
     SPLITS,
-    Arrays,
     DatasetError,
     DatasetInfo,
     PathLike,
     Source,
+    StoredArrays,
     note,
     reason,
 )
@@ -61,6 +63,7 @@ class ArrayFile(Source):
 
     def __init__(self, path: Path, name: str, data_dir: PathLike | None) -> None:
         super().__init__(name, data_dir)
+        self._path = path
         # A `.npy` file has one array, under the key `x`.
         with self._reading():
             self._arrays: Any = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -84,8 +87,8 @@ class ArrayFile(Source):
         if self._npz:
             self._arrays.close()
 
-    def arrays(self, split: str) -> Arrays:
-        """See `Source.arrays`; says what is in the file and is not used."""
+    def rows(self, split: str) -> StoredArrays:
+        """See `Source.rows`; says what is in the file and is not used."""
         self._note_unread()
         rows, keys = self._rows(split), self._keys_of(split)
         where = f"The split {split!r} of {self.name}"
@@ -93,7 +96,7 @@ class ArrayFile(Source):
             count = self._header(keys.x)[0][0]
             raise DatasetError(f"{where} has no examples: {self._at(keys.x)} holds {count}.")
         labels = self._labels(keys)
-        x = check_examples(self._read(keys.x)[rows], where, levels=self._levels())
+        x = checked_rows(taken(self._stored(keys.x), rows), where, levels=self._levels())
         return x, None if labels is None else labels[rows]
 
     def condition(self, split: str) -> np.ndarray | None:
@@ -219,19 +222,19 @@ class ArrayFile(Source):
             return self._arrays.shape, self._arrays.dtype
         stream: IO[bytes]
         with self._reading(key), self._arrays.zip.open(f"{key}.npy") as stream:
-            version = np.lib.format.read_magic(stream)
-            read = (
-                np.lib.format.read_array_header_1_0
-                if version == (1, 0)
-                else np.lib.format.read_array_header_2_0
-            )
-            shape, _, dtype = read(stream)
+            shape, _, dtype = npy.read_header(stream)
             held = self._arrays.zip.getinfo(f"{key}.npy").file_size - stream.tell()
             if not dtype.hasobject and math.prod(shape) * dtype.itemsize != held:
                 raise ValueError(
                     f"its shape {list(shape)} is not that of the {held} bytes it holds"
                 )
         return shape, dtype
+
+    def _stored(self, key: str) -> Rows:
+        """An array, unread if it can be read row by row."""
+        with self._reading(key):
+            found = npy.stored_in_zip(self._path, key) if self._npz else npy.stored(self._path)
+        return self._read(key) if found is None else found
 
     def _read(self, key: str) -> np.ndarray:
         with self._reading(key):

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from tfp_realnvp.core.stored import Rows
+
 SPLITS = ("train", "validation", "test")
 """The splits that there are; `splits` says which of them a data set has."""
 
@@ -18,6 +20,9 @@ PathLike = str | os.PathLike[str]
 
 Arrays = tuple[np.ndarray, np.ndarray | None]
 """Examples `[N, ...]` and int64 labels `[N]`, or None in their place."""
+
+StoredArrays = tuple[Rows, np.ndarray | None]
+"""The same, of which the examples may still be where they are stored."""
 
 
 class DatasetError(ValueError):
@@ -67,6 +72,8 @@ class DatasetInfo:
 class Source(AbstractContextManager):
     """One place that data comes from, open until the end of its `with` block.
 
+    A source has `arrays`, or `rows` where they are read from files.
+
     What can be given to its constructor by keyword alone are the options that users may give.
 
     Args:
@@ -80,9 +87,14 @@ class Source(AbstractContextManager):
     def __exit__(self, *_: object) -> None:
         """Closes what it holds open."""
 
-    @abstractmethod
     def arrays(self, split: str) -> Arrays:
-        """Examples and labels of one of `SPLITS`."""
+        """Examples and labels of one of `SPLITS`, in memory."""
+        x, labels = self.rows(split)
+        return np.asarray(x), labels
+
+    def rows(self, split: str) -> StoredArrays:
+        """Examples and labels of one of `SPLITS`; the examples may outlive the `with` block."""
+        return self.arrays(split)
 
     def condition(self, split: str) -> np.ndarray | None:
         """The conditions of the examples of a split, where they have any."""

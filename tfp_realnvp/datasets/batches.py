@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfp_realnvp.core.stored import Rows, gather, in_graph
 from tfp_realnvp.datasets.base import DatasetError, check_integer
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ _FLIP_STREAM = 0x666C6970
 
 
 def batches(
-    x: np.ndarray,
+    x: Rows,
     labels: np.ndarray | None = None,
     condition: np.ndarray | None = None,
     *,
@@ -35,7 +36,8 @@ def batches(
     step k gives what an unbroken one gives from step k on.
 
     Args:
-        x: Examples [N, ...]; they keep their type.
+        x: Examples [N, ...]; they keep their type. Of `StoredRows`, those of a batch are read
+            when its turn comes.
         labels: Labels [N], or None.
         condition: What each example is given with, [N, ...], or None.
         batch_size: Examples in a batch.
@@ -92,7 +94,7 @@ def batches(
             f"Batches of {batch_size} cannot be made of {count} examples: not one is full."
         )
     with tf.device("CPU"):
-        source = tf.nest.map_structure(tf.convert_to_tensor, as_elements(x, labels, condition))
+        source = tf.nest.map_structure(in_graph, as_elements(x, labels, condition))
     key = seed % 2**63
 
     def batch(step: tf.Tensor) -> Any:
@@ -106,8 +108,8 @@ def batches(
                 rows, seed=tf.stack([key, epoch]), max_index=tf.constant(count - 1, tf.int64)
             )
 
-        def chosen(values: tf.Tensor) -> tf.Tensor:
-            values = tf.gather(values, rows)
+        def chosen(values: Any) -> tf.Tensor:
+            values = gather(values, rows)
             if flip and len(values.shape) == 4:  # alike for an image and its condition
                 values = _flip(values, seed=tf.stack([key ^ _FLIP_STREAM, step]))
             return values

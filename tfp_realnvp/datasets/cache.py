@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from tfp_realnvp.datasets.base import Arrays, DatasetError, expanded, note
+from tfp_realnvp.datasets.base import DatasetError, StoredArrays, expanded, note
+from tfp_realnvp.datasets.npy import stored_in_zip, write_zip
 
 _FOLDER = "tfp_realnvp"
 # Part of every key: raise it when what is stored, or how it is decoded, changes.
@@ -98,13 +99,13 @@ def file_identity(path: Path) -> list[Any]:
 
 def cached(
     split: str,
-    build: Callable[[Path], tuple[Mapping[str, Arrays], Sequence[str]]],
+    build: Callable[[Path], tuple[Mapping[str, StoredArrays], Sequence[str]]],
     *,
     root: Path,
     name: str,
     label: str,
     identity: Any,
-) -> Arrays:
+) -> StoredArrays:
     """One split of a data set, from the cache if it is there, else built and kept there.
 
     What is built appears in the cache by one rename: another process sees all of it or
@@ -114,14 +115,14 @@ def cached(
     Args:
         split: The split to hand back.
         build: `build(scratch)` makes all splits, and what every load has to say of them;
-            `scratch` is an empty folder to work in.
+            `scratch` is an empty folder to work in, where they may be stored.
         root: Folder of the cache.
         name: What the user called the data set, to say it of.
         label: A readable beginning for the entry's name.
         identity: What the arrays depend on, as JSON can hold it.
 
     Returns:
-        Examples [N, ...] and labels [N] or None.
+        Examples [N, ...], unread, and labels [N] or None.
 
     Raises:
         KeyError: The data set has no such split.
@@ -141,27 +142,31 @@ def cached(
             with contextlib.suppress(OSError):
                 _write(scratch / "ready", arrays, notes)
                 (scratch / "ready").rename(entry)
-        found = arrays[split], notes
+        found = _read(entry / f"{split}.npz") or (arrays[split], notes)
     pair, notes = found
     for text in notes:
         note(f"{name}: {text}.")
     return pair
 
 
-def _write(folder: Path, arrays: Mapping[str, Arrays], notes: Sequence[str]) -> None:
+def _write(folder: Path, arrays: Mapping[str, StoredArrays], notes: Sequence[str]) -> None:
     folder.mkdir()
+    said = np.array(notes, np.str_)
     for split, (x, labels) in arrays.items():
         # The same keys always, so that one that is lost is missed.
-        kept = {"x": x, "labels": _NO_LABELS if labels is None else labels, "notes": notes}
-        np.savez(folder / f"{split}.npz", allow_pickle=False, **kept)
+        kept = {"x": x, "labels": _NO_LABELS if labels is None else labels, "notes": said}
+        write_zip(folder / f"{split}.npz", kept)
 
 
-def _read(file: Path) -> tuple[Arrays, Sequence[str]] | None:
+def _read(file: Path) -> tuple[StoredArrays, Sequence[str]] | None:
     """What `_write` wrote, if it is there and undamaged: a zip has a checksum of each array."""
     try:
+        x = stored_in_zip(file, "x")
         with np.load(file, allow_pickle=False) as arrays:
-            x, labels, notes = arrays["x"], arrays["labels"], arrays["notes"]
+            labels, notes = arrays["labels"], arrays["notes"]
     except Exception:  # zipfile and NumPy raise errors of many kinds
+        return None
+    if x is None:
         return None
     return (x, labels if len(labels) else None), notes.tolist()
 

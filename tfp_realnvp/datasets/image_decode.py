@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -15,6 +15,8 @@ from tfp_realnvp.datasets.base import DatasetError, reason
 
 if TYPE_CHECKING:
     from PIL import Image
+
+Images = TypeVar("Images", bound=Any)
 
 # A JPEG of several pictures turns out to be an MPO upon opening.
 _FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
@@ -71,8 +73,13 @@ class Decoding:
 
 
 def decode_images(
-    read: Callable[[str], bytes], paths: Sequence[str], decoding: Decoding, *, like: str
-) -> tuple[np.ndarray, Counter[str]]:
+    read: Callable[[str], bytes],
+    paths: Sequence[str],
+    decoding: Decoding,
+    *,
+    like: str,
+    make: Callable[[tuple[int, ...]], Images],
+) -> tuple[Images, Counter[str]]:
     """Decodes files that are all of one shape.
 
     Args:
@@ -80,9 +87,11 @@ def decode_images(
         paths: The files, N of them.
         decoding: What was asked for.
         like: The file that decides on the shape.
+        make: Makes of a shape [N, H, W, C] what uint8 images are put into, as into an array, from
+            several threads; C is 1 or 3.
 
     Returns:
-        uint8 [N, H, W, C] with C = 1 or 3, each turned as its EXIF orientation says, and how many
+        What was made, with the images in it, each turned as its EXIF orientation says, and how many
         were changed in which way.
 
     Raises:
@@ -90,13 +99,7 @@ def decode_images(
             another size than the first.
     """
     first, _ = _decode(read(like), like, decoding, None)
-    try:
-        images = np.empty([len(paths), *first.shape], np.uint8)
-    except MemoryError as error:
-        raise DatasetError(
-            f"There is no memory for {len(paths)} images of shape {list(first.shape)}, as {like} "
-            "has; image_size makes them smaller."
-        ) from error
+    images = make((len(paths), *first.shape))
 
     def decode(start: int) -> Counter[str]:
         changes: Counter[str] = Counter()

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,18 @@ import numpy as np
 
 from tfp_realnvp.datasets.base import (
     SPLITS,
-    Arrays,
     DatasetError,
     DatasetInfo,
     PathLike,
     Source,
+    StoredArrays,
     note,
 )
 from tfp_realnvp.datasets.cache import cache_root, cached
 from tfp_realnvp.datasets.image_decode import Decoding, decode_images
 from tfp_realnvp.datasets.image_layout import read_layout
 from tfp_realnvp.datasets.image_listing import opened
+from tfp_realnvp.datasets.npy import Spool
 
 
 class ImageFiles(Source):
@@ -53,8 +55,8 @@ class ImageFiles(Source):
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def arrays(self, split: str) -> Arrays:
-        """See `Source.arrays`; says what was skipped."""
+    def rows(self, split: str) -> StoredArrays:
+        """See `Source.rows`; says what was skipped."""
         name, files, layout = self.name, self._files, self._layout
         if split not in layout.paths:
             raise DatasetError(f"{name} has no folder {split} beside {' and '.join(layout.paths)}.")
@@ -69,7 +71,7 @@ class ImageFiles(Source):
             note(sentence)
         return cached(
             split,
-            lambda scratch: self._decode_all(),
+            self._decode_all,
             root=cache_root(self.data_dir),
             name=name,
             label=self._label,
@@ -79,7 +81,7 @@ class ImageFiles(Source):
     def info(self) -> DatasetInfo:
         """See `Source.info`."""
         firsts = [paths[0] for paths in self._layout.paths.values() if paths]
-        images, _ = self._decode(firsts)
+        images, _ = self._decode(firsts, partial(np.empty, dtype=np.uint8))
         classes = len(self._layout.classes) or None
         return DatasetInfo(self.name, images.shape[1:], 256, classes, kind="image")
 
@@ -87,15 +89,18 @@ class ImageFiles(Source):
         """See `Source.splits`."""
         return tuple(split for split in SPLITS if self._layout.paths.get(split))
 
-    def _decode(self, paths: Sequence[str]) -> tuple[np.ndarray, Counter[str]]:
-        return decode_images(self._files.read, paths, self._decoding, like=self._layout.first)
+    def _decode(
+        self, paths: Sequence[str], make: Callable[[tuple[int, ...]], Any]
+    ) -> tuple[Any, Counter[str]]:
+        read, like = self._files.read, self._layout.first
+        return decode_images(read, paths, self._decoding, like=like, make=make)
 
-    def _decode_all(self) -> tuple[dict[str, Arrays], list[str]]:
-        arrays: dict[str, Arrays] = {}
+    def _decode_all(self, scratch: Path) -> tuple[dict[str, StoredArrays], list[str]]:
+        arrays: dict[str, StoredArrays] = {}
         changes: Counter[str] = Counter()
         for split, paths in self._layout.paths.items():
-            images, changed = self._decode(paths)
-            arrays[split] = images, self._layout.labels[split]
+            images, changed = self._decode(paths, partial(Spool, scratch / split, dtype=np.uint8))
+            arrays[split] = images.rows(), self._layout.labels[split]
             changes += changed
         total = len(self._files.files)
         return arrays, [f"images {how}: {n} of {total}" for how, n in sorted(changes.items())]

@@ -1,4 +1,4 @@
-"""From a name or a path to data: `load`, `load_arrays`, `info`, `splits`, `names`, `register`."""
+"""From a name or a path to data: `load` and its like, `info`, `splits`, `names`, `register`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfp_realnvp.core.stored import IN_MEMORY, gather, loaded
 from tfp_realnvp.datasets import array_files, tables
 from tfp_realnvp.datasets.array_checks import check_pair, check_shape, count_classes, described
 from tfp_realnvp.datasets.base import (
@@ -23,6 +24,7 @@ from tfp_realnvp.datasets.base import (
     DatasetNotFoundError,
     PathLike,
     Source,
+    StoredArrays,
     check_split,
     expanded,
 )
@@ -46,6 +48,7 @@ _SOURCES: dict[str, Callable[..., Source]] = {
 # Options of every data set, done by `Selection` where the source does not do them itself.
 _CHOICES = {"classes", "image_size"}
 _ZIP = ".zip"
+_READ_AT_ONCE = 256
 _PATHS = "a folder or a zip of images, or a .npy, .npz, .csv, .tsv or .parquet file"
 
 
@@ -65,7 +68,7 @@ def names() -> list[str]:
 
 def register(
     name: str,
-    arrays: Callable[[str, PathLike | None], Arrays],
+    arrays: Callable[[str, PathLike | None], StoredArrays],
     *,
     info: DatasetInfo | None = None,
     splits: Sequence[str] = SPLITS,
@@ -75,7 +78,8 @@ def register(
     Args:
         name: What to call it.
         arrays: `arrays(split, data_dir)` gives `(x, labels)`: uint8 images [N, H, W, C] or
-            float32 vectors [N, D], and integer labels [N] or None.
+            float32 vectors [N, D], and integer labels [N] or None. Examples that are past memory
+            come as `StoredRows`.
         info: What it holds, which the arrays are checked against; found out from the training
             split, which is read for it, when None.
         splits: Those of `SPLITS` that `arrays` gives; `"train"` must be among them.
@@ -104,13 +108,13 @@ def register(
 
 @dataclass
 class _Registered(Source):
-    read: Callable[[str, PathLike | None], Arrays]
+    read: Callable[[str, PathLike | None], StoredArrays]
     known: DatasetInfo | None
     given: tuple[str, ...]
     name: str
     data_dir: PathLike | None
 
-    def arrays(self, split: str) -> Arrays:
+    def rows(self, split: str) -> StoredArrays:
         if split not in self.given:
             raise DatasetError(
                 f"{self.name} has no split {split!r}; it has {', '.join(self.given)}."
@@ -124,7 +128,7 @@ class _Registered(Source):
     def info(self) -> DatasetInfo:
         if self.known is not None:
             return self.known
-        x, labels = self.arrays("train")
+        x, labels = self.rows("train")
         return described(self.name, x.shape[1:], count_classes(labels))
 
     def splits(self) -> tuple[str, ...]:
@@ -167,9 +171,15 @@ def load(
 
     check_split(split)
     with _opened(name, data_dir, options) as source:
-        (x, labels), condition = source.arrays(split), source.condition(split)
+        (x, labels), condition = source.rows(split), source.condition(split)
+    elements = as_elements(loaded(x), labels, condition)
     with tf.device("CPU"):
-        return tf.data.Dataset.from_tensor_slices(as_elements(x, labels, condition))
+        if x.nbytes <= IN_MEMORY:
+            return tf.data.Dataset.from_tensor_slices(elements)
+        batches = tf.data.Dataset.range(len(x)).batch(_READ_AT_ONCE)
+        return batches.map(
+            lambda rows: tf.nest.map_structure(lambda part: gather(part, rows), elements)
+        ).unbatch()
 
 
 def load_arrays(
@@ -193,6 +203,48 @@ def load_arrays(
     check_split(split)
     with _opened(name, data_dir, options) as source:
         return source.arrays(split)
+
+
+def load_rows(
+    name: PathLike,
+    split: str = "train",
+    data_dir: PathLike | None = None,
+    *,
+    memory: float = IN_MEMORY,
+    **options: Any,
+) -> StoredArrays:
+    """Loads a split as `load_arrays` does, unless it is larger than memory is meant to be.
+
+    Args:
+        name: See `load`.
+        split: See `load`.
+        data_dir: See `load`.
+        memory: The most bytes of examples that are loaded. More come as `StoredRows`: an array of
+            which rows are read from disk when they are asked for. Images of folders and zips, and
+            data sets of TFDS, are put into the cache for it the first time. Rows of compressed
+            `.npz` files and of tables are loaded whatever their size.
+        **options: See `load`.
+
+    Returns:
+        Examples [N, H, W, C] or [N, D], and int64 labels [N] or None.
+
+    Raises:
+        DatasetError: The name, the split, an option or the data are not as they must be.
+        DatasetNotFoundError: The data are not there, and could not be downloaded.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> from tfp_realnvp import datasets
+        >>> path = tempfile.mkdtemp() + "/noise.npy"
+        >>> np.save(path, np.zeros([100, 8, 8, 3], "uint8"))
+        >>> x, _ = datasets.load_rows(path, memory=1000)
+        >>> type(x).__name__, x.shape, x[[70, 3]].shape
+        ('StoredRows', (80, 8, 8, 3), (2, 8, 8, 3))
+    """
+    check_split(split)
+    with _opened(name, data_dir, options) as source:
+        x, labels = source.rows(split)
+        return loaded(x, memory=memory), labels
 
 
 def load_condition(

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from tfp_realnvp.datasets.base import Arrays, DatasetError, DatasetInfo, Source
+from tfp_realnvp.core.stored import StoredRows, taken
+from tfp_realnvp.datasets.base import DatasetError, DatasetInfo, Source, StoredArrays
 from tfp_realnvp.datasets.image_decode import Decoding, crop_and_resize
 
 
@@ -36,25 +37,31 @@ class Selection(Source):
         if self._size is not None and len(self._known.condition_shape or ()) == 3:
             raise DatasetError(f"{self.name} has a condition of each pixel: give no image_size.")
 
-    def arrays(self, split: str) -> Arrays:
-        """See `Source.arrays`."""
-        x, labels = self._source.arrays(split)
+    def rows(self, split: str) -> StoredArrays:
+        """See `Source.rows`."""
+        x, labels = self._source.rows(split)
         if self._classes is not None:
             numbers = self._numbers(labels)
-            x, labels = x[numbers >= 0], numbers[numbers >= 0]
+            x, labels = taken(x, np.flatnonzero(numbers >= 0)), numbers[numbers >= 0]
             if not len(x):
                 raise DatasetError(
                     f"The split {split!r} of {self.name} has no examples of classes "
                     f"{self._classes}."
                 )
-        return (x if self._size is None else _resized(x, self._size)), labels
+        if self._size is None:
+            return x, labels
+        size = self._size
+        if isinstance(x, StoredRows):
+            shape = (*size, x.shape[-1])
+            return x.changed(lambda part, _: _resized(part, size), shape, x.dtype), labels
+        return _resized(x, size), labels
 
     def condition(self, split: str) -> np.ndarray | None:
         """See `Source.condition`."""
         condition = self._source.condition(split)
         if condition is None or self._classes is None:
             return condition
-        return condition[self._numbers(self._source.arrays(split)[1]) >= 0]
+        return condition[self._numbers(self._source.rows(split)[1]) >= 0]
 
     def info(self) -> DatasetInfo:
         """See `Source.info`."""

@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfp_realnvp.datasets import idx, network
-from tfp_realnvp.datasets.base import Arrays, DatasetError, DatasetNotFoundError, reason
+from tfp_realnvp.datasets.base import (
+    DatasetError,
+    DatasetNotFoundError,
+    StoredArrays,
+    reason,
+)
 from tfp_realnvp.datasets.cache import is_writable
 from tfp_realnvp.datasets.image_decode import crop_and_resize
+from tfp_realnvp.datasets.npy import Spool
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -45,7 +51,7 @@ class Recipe:
     crop: int | None = None
 
 
-def from_idx(folder: Path, recipe: Recipe, scratch: Path) -> dict[str, Arrays]:
+def from_idx(folder: Path, recipe: Recipe, scratch: Path) -> dict[str, StoredArrays]:
     """Builds MNIST or its like through TFDS from local idx.gz files, touching no network.
 
     Args:
@@ -85,7 +91,7 @@ def from_idx(folder: Path, recipe: Recipe, scratch: Path) -> dict[str, Arrays]:
                 manual_dir=folder, extract_dir=scratch / "extracted", try_download_gcs=False
             ),
         )
-    arrays = read(Path(builder.data_dir), recipe)
+    arrays = read(Path(builder.data_dir), recipe, scratch)
     for split, (images, labels) in originals.items():
         pairs = zip(arrays[split], (images, labels), strict=True)
         if not all(np.array_equal(np.asarray(built), given) for built, given in pairs):
@@ -141,17 +147,18 @@ def prepare(name: str, recipe: Recipe, root: Path, *, fallback: Path) -> Path:
     return Path(builder.data_dir)
 
 
-def read(prepared: Path, recipe: Recipe) -> dict[str, Arrays]:
+def read(prepared: Path, recipe: Recipe, scratch: Path) -> dict[str, StoredArrays]:
     """Reads the folder that TFDS prepared, by its splits, in the order of the original files.
 
-    CelebA alone, whose splits are TFDS' own, stays in the order in which TFDS keeps it.
+    CelebA alone, whose splits are TFDS' own, stays in the order in which TFDS keeps it. Images go
+    into files in `scratch`.
     """
     splits = ("train", "test") if recipe.validation else ("train", "validation", "test")
     with _quiet():
         import tensorflow_datasets as tfds
 
         builder = tfds.builder_from_directory(prepared)
-        return {split: _read_split(builder, split, recipe) for split in splits}
+        return {split: _read_split(builder, split, recipe, scratch) for split in splits}
 
 
 def check_file_order(name: str, labels: np.ndarray | None, prepared: Path) -> None:
@@ -168,7 +175,9 @@ def check_file_order(name: str, labels: np.ndarray | None, prepared: Path) -> No
         )
 
 
-def _read_split(builder: tfds.core.DatasetBuilder, split: str, recipe: Recipe) -> Arrays:
+def _read_split(
+    builder: tfds.core.DatasetBuilder, split: str, recipe: Recipe, scratch: Path
+) -> StoredArrays:
     import tensorflow_datasets as tfds
 
     labelled, id_feature = recipe.num_classes is not None, recipe.id_feature
@@ -178,23 +187,24 @@ def _read_split(builder: tfds.core.DatasetBuilder, split: str, recipe: Recipe) -
     records = builder.as_dataset(split=split, shuffle_files=False, read_config=config)
     records = records.map(lambda record: {key: record[key] for key in features}).batch(_BATCH)
     count = builder.info.splits[split].num_examples
-    images = np.empty([count, *recipe.event_shape], np.uint8)
+    spool = Spool(scratch / f"{split}.images", (count, *recipe.event_shape), np.uint8)
     rest: dict[str, list[np.ndarray]] = {key: [] for key in features[1:]}
     start = 0
     for batch in records.as_numpy_iterator():
         part = batch["image"]
         if recipe.crop is not None:
             part = _cropped(part, recipe.crop, recipe.event_shape[:2])
-        images[start : start + len(part)] = part
+        spool[start] = part
         start += len(part)
         for key, parts in rest.items():
             parts.append(batch[key])
     columns = {key: np.concatenate(parts) for key, parts in rest.items()}
     labels = columns["label"].astype(np.int64) if labelled else None
+    images = spool.rows()
     if recipe.validation is None or builder.info.disable_shuffling:
         return images, labels
     order = np.argsort(columns[id_feature]) if id_feature else _unshuffled(split, count)
-    return images[order], None if labels is None else labels[order]
+    return images.take(order), None if labels is None else labels[order]
 
 
 def _unshuffled(split: str, count: int) -> np.ndarray:

@@ -6,8 +6,11 @@ import os
 from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
+
+from tfp_realnvp.core.stored import taken
 from tfp_realnvp.datasets import idx, tfds_build
-from tfp_realnvp.datasets.base import Arrays, DatasetInfo, Source, expanded
+from tfp_realnvp.datasets.base import DatasetInfo, Source, StoredArrays, expanded
 from tfp_realnvp.datasets.cache import cache_root, cached, file_identity
 from tfp_realnvp.datasets.tfds_build import Recipe
 
@@ -23,8 +26,8 @@ RECIPES = {
 class TfdsSet(Source):
     """The source of a set of `RECIPES`, of idx.gz files in the data folder or through TFDS."""
 
-    def arrays(self, split: str) -> Arrays:
-        """See `Source.arrays`."""
+    def rows(self, split: str) -> StoredArrays:
+        """See `Source.rows`."""
         name, recipe, cache = self.name, RECIPES[self.name], cache_root(self.data_dir)
         root = expanded(self.data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets")
         folder = idx.find(root, name) if name in idx.TRAIN_LABELS_SHA256 else None
@@ -35,11 +38,11 @@ class TfdsSet(Source):
             prepared = tfds_build.prepare(name, recipe, root, fallback=fallback)
             files = sorted(prepared.iterdir())
 
-        def build(scratch: Path) -> tuple[dict[str, Arrays], tuple[str, ...]]:
+        def build(scratch: Path) -> tuple[dict[str, StoredArrays], tuple[str, ...]]:
             if folder is not None:
                 arrays = tfds_build.from_idx(folder, recipe, scratch)
             else:
-                arrays = tfds_build.read(prepared, recipe)
+                arrays = tfds_build.read(prepared, recipe, scratch)
                 tfds_build.check_file_order(name, arrays["train"][1], prepared)
             return _with_validation(arrays, recipe.validation), ()
 
@@ -52,14 +55,17 @@ class TfdsSet(Source):
         return DatasetInfo(self.name, recipe.event_shape, 256, recipe.num_classes, kind="image")
 
 
-def _with_validation(arrays: dict[str, Arrays], share: Fraction | None) -> dict[str, Arrays]:
+def _with_validation(
+    arrays: dict[str, StoredArrays], share: Fraction | None
+) -> dict[str, StoredArrays]:
     if share is None:
         return arrays
     x, labels = arrays["train"]
     assert labels is not None, "sets that are cut here have labels"
     cut = len(x) - round(len(x) * share)
+    rows = np.arange(len(x))
     return {
-        "train": (x[:cut], labels[:cut]),
-        "validation": (x[cut:], labels[cut:]),
+        "train": (taken(x, rows[:cut]), labels[:cut]),
+        "validation": (taken(x, rows[cut:]), labels[cut:]),
         "test": arrays["test"],
     }

@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context
+from tfp_realnvp.core.stored import Rows
 from tfp_realnvp.execution.choice import plan_for_values
 from tfp_realnvp.execution.rows import in_turn, map_rows
 from tfp_realnvp.flow import Flow
@@ -37,7 +38,7 @@ def evaluate(
     dist: Flow,
     what: str,
     function: Callable[[tf.Tensor, Context], tf.Tensor],
-    data: np.ndarray,
+    data: Rows,
     context: Context,
     *,
     finish: Callable[[tf.Tensor], tf.Tensor] = tf.identity,

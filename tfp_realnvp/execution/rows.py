@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.core.replicas import rows_before
+from tfp_realnvp.core.stored import Rows
 from tfp_realnvp.execution.plan import Plan
 
 
@@ -101,7 +102,7 @@ def sum_over_rows(
 
 
 def in_turn(
-    data: np.ndarray, context: Context, rows_at_once: int
+    data: Rows, context: Context, rows_at_once: int
 ) -> Iterator[tuple[np.ndarray, Context]]:
     """Yields rows of a data set, and their context, some at a time.
 

@@ -14,6 +14,7 @@ from tfp_realnvp import datasets
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.data_checks import check_data, given_to_examples
 from tfp_realnvp.core.status_line import Countdown
+from tfp_realnvp.core.stored import IN_MEMORY, Rows
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.uses.latents import sample
 from tfp_realnvp.uses.likelihood import log_prob, nats_per_unit
@@ -83,7 +84,9 @@ def arrays_for(
     split: str,
     data_dir: str | os.PathLike[str] | None = None,
     data_options: Mapping[str, Any] | None = None,
-) -> tuple[np.ndarray, np.ndarray | None, np.ndarray | None]:
+    *,
+    memory: float = IN_MEMORY,
+) -> tuple[Rows, np.ndarray | None, np.ndarray | None]:
     """Returns a split's examples, and the labels and conditions that a flow is conditional on.
 
     Args:
@@ -92,9 +95,10 @@ def arrays_for(
         split: name of the split.
         data_dir: where data sets are kept.
         data_options: options of the data set; see `datasets.load`.
+        memory: the most bytes of examples that are loaded; see `datasets.load_rows`.
     """
     options = data_options or {}
-    x, labels = datasets.load_arrays(dataset, split, data_dir, **options)
+    x, labels = datasets.load_rows(dataset, split, data_dir, memory=memory, **options)
     condition = None
     if dist.condition_shape is not None:
         condition = datasets.load_condition(dataset, split, data_dir, **options)
@@ -103,7 +107,7 @@ def arrays_for(
 
 def evaluate_arrays(
     dist: Flow,
-    x: np.ndarray,
+    x: Rows,
     labels: np.ndarray | None,
     condition: np.ndarray | None = None,
     *,
@@ -121,7 +125,7 @@ def evaluate_arrays(
         ValueError: an argument out of range.
     """
     arguments.whole("evaluate", "num_importance_samples", num_importance_samples)
-    x = x[:examples]
+    x = x if examples is None else x[:examples]
     given: dict[str, Any] = {
         key: None if part is None else part[:examples]
         for key, part in (("labels", labels), ("condition", condition))
@@ -142,7 +146,7 @@ def evaluate_arrays(
 
 
 def speeds(
-    dist: Flow, x: np.ndarray, labels: np.ndarray | None, condition: np.ndarray | None = None
+    dist: Flow, x: Rows, labels: np.ndarray | None, condition: np.ndarray | None = None
 ) -> dict[str, float]:
     """Returns the times of a likelihood and of samples, of a batch of 64, in milliseconds.
 
@@ -156,12 +160,13 @@ def speeds(
         `log_prob_ms` and `sample_ms`, medians of three calls behind a first one.
     """
     rows = np.arange(SPEED_BATCH) % len(x)
+    batch = x[rows]
     given: dict[str, Any] = {
         key: None if part is None else part[rows]
         for key, part in (("labels", labels), ("condition", condition))
     }
     calls = {
-        "log_prob_ms": lambda: log_prob(dist, x[rows], num_importance_samples=1, **given),
+        "log_prob_ms": lambda: log_prob(dist, batch, num_importance_samples=1, **given),
         "sample_ms": lambda: sample(dist, SPEED_BATCH, seed=0, **given),
     }
     return {name: _milliseconds(call) for name, call in calls.items()}
@@ -178,7 +183,7 @@ def _milliseconds(call: Callable[[], Any]) -> float:
 
 def check_split(
     dist: Flow,
-    x: np.ndarray,
+    x: Rows,
     labels: np.ndarray | None,
     condition: np.ndarray | None = None,
     *,

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.core import arguments
+from tfp_realnvp.core.stored import Rows, StoredRows, gather, in_graph
 
 # What a batch that is a dictionary calls its parts, as TensorFlow Datasets or Keras do.
 KEYS = {
@@ -134,13 +135,13 @@ def batches_of(
         by_class = [class_weight.get(int(label), 1.0) for label in np.ravel(labels)]
         weights = np.array(by_class) * (1.0 if weights is None else np.ravel(weights))
     with tf.device("CPU"):
-        parts = as_tuple(arrays._replace(weights=weights).each(tf.convert_to_tensor))
+        parts = as_tuple(arrays._replace(weights=weights).each(in_graph))
     rows = tf.data.Dataset.range(count)
     if shuffle:
         rows = rows.shuffle(count)
 
     def gathered(batch):
-        return tf.nest.map_structure(lambda part: tf.gather(part, batch), parts)
+        return tf.nest.map_structure(lambda part: gather(part, batch), parts)
 
     return rows.batch(batch_size or 32).map(gathered).prefetch(tf.data.AUTOTUNE)
 
@@ -259,7 +260,11 @@ def _is_in_memory(x: Any) -> bool:
     return isinstance(x, list) or hasattr(x, "__array__") or hasattr(x, "to_numpy")
 
 
-def _array(part: Any) -> np.ndarray:
+def _array(part: Any) -> Rows:
+    if isinstance(part, StoredRows):
+        return part
+    if isinstance(part, np.memmap):  # which may be larger than memory
+        return StoredRows(part.__getitem__, part.shape, part.dtype)
     if hasattr(part, "to_numpy"):  # a frame, of pandas or polars
         return part.to_numpy()
     return np.asarray(part)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from typing import Any
 
 import numpy as np
 
 from tfp_realnvp import datasets
+from tfp_realnvp.core.stored import IN_MEMORY, Rows, StoredRows, parts_of
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.training.evaluation import arrays_for, check_split
 from tfp_realnvp.training.run_config import RunConfig
 
-Arrays = tuple[np.ndarray, np.ndarray | None, np.ndarray | None]
+Arrays = tuple[Rows, np.ndarray | None, np.ndarray | None]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +45,16 @@ class RunData:
         }
 
 
-def read(config: RunConfig, info: datasets.DatasetInfo, dist: Flow) -> RunData:
+def read(
+    config: RunConfig, info: datasets.DatasetInfo, dist: Flow, *, memory: float = IN_MEMORY
+) -> RunData:
     """Reads every split that there is, and checks it for a flow.
 
     Args:
         config: of the run.
         info: of its data set.
         dist: the flow to train.
+        memory: bytes of examples that are loaded at most; what goes beyond stays on disk.
 
     Raises:
         ValueError: a split that the flow cannot be trained, validated or tested with.
@@ -57,7 +62,10 @@ def read(config: RunConfig, info: datasets.DatasetInfo, dist: Flow) -> RunData:
     found: dict[str, Arrays | None] = dict.fromkeys(datasets.SPLITS)
     there = datasets.splits(config.dataset, config.data_dir, **config.data_options)
     for split in dict.fromkeys(("train", *there)):
-        arrays = arrays_for(dist, config.dataset, split, config.data_dir, config.data_options)
+        arrays = arrays_for(
+            dist, config.dataset, split, config.data_dir, config.data_options, memory=memory
+        )
+        memory -= 0 if isinstance(arrays[0], StoredRows) else arrays[0].nbytes
         check_split(dist, *arrays, dataset=config.dataset, split=split)
         found[split] = arrays
     assert found["train"] is not None
@@ -70,9 +78,9 @@ def read(config: RunConfig, info: datasets.DatasetInfo, dist: Flow) -> RunData:
     )
 
 
-def _fingerprint(x: np.ndarray, *given: np.ndarray | None) -> dict[str, Any]:
-    digest = hashlib.sha256(np.ascontiguousarray(x).data)
-    for part in given:
+def _fingerprint(x: Rows, *given: np.ndarray | None) -> dict[str, Any]:
+    digest = hashlib.sha256()
+    for part in itertools.chain(parts_of(x), given):
         if part is not None:
             digest.update(np.ascontiguousarray(part).data)
     return {

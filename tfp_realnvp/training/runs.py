@@ -14,6 +14,7 @@ import numpy as np
 
 from tfp_realnvp import datasets
 from tfp_realnvp.core import arguments
+from tfp_realnvp.core.stored import IN_MEMORY
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.plots import pictures
 from tfp_realnvp.training import callbacks, run_data, run_directory
@@ -52,6 +53,8 @@ __all__ = [
 
 # `FlowModel` counts its steps, and the seeds of their noise, in 32 bits.
 MOST_STEPS = 2**31 - 1
+# Vectors in a picture.
+SHOWN = 2000
 
 
 def train(
@@ -63,6 +66,7 @@ def train(
     tensorboard: bool = True,
     checkpoint_seconds: float = 60.0,
     result_examples: int | None = 2000,
+    memory: float = IN_MEMORY,
 ) -> dict[str, Any]:
     """Trains a flow in a run directory and evaluates its best weights on the test split.
 
@@ -85,6 +89,8 @@ def train(
         tensorboard: whether to write TensorBoard logs.
         checkpoint_seconds: time between checkpoints within an epoch.
         result_examples: test examples for the final figures; None for all.
+        memory: bytes of examples that are loaded at most, of all splits; what goes beyond is read
+            from disk batch by batch. The run is the same, whatever it is.
 
     Returns:
         What is in `results.json`.
@@ -101,11 +107,12 @@ def train(
     arguments.real("train", "checkpoint_seconds", checkpoint_seconds, least=0)
     if result_examples is not None:
         arguments.whole("train", "result_examples", result_examples)
+    arguments.real("train", "memory", memory, least=0)
     out = Path(out)
     with Interruption() as interruption, run_directory.claimed(out):
         run = _Run(config, out, resume=resume, verbose=verbose, tensorboard=tensorboard)
         try:
-            run.begin(interruption, checkpoint_seconds=checkpoint_seconds)
+            run.begin(interruption, checkpoint_seconds=checkpoint_seconds, memory=memory)
             run.fit()
             return run.finish(result_examples)
         except Interrupted as stop:
@@ -124,7 +131,9 @@ class _Run:
         self.checkpoint: callbacks.Checkpoint | None = None
         self.total = 0
 
-    def begin(self, interruption: Interruption, *, checkpoint_seconds: float) -> None:
+    def begin(
+        self, interruption: Interruption, *, checkpoint_seconds: float, memory: float
+    ) -> None:
         """Looks at all that training will need, restores what there is, and writes the settings."""
         config, out = self.config, self.out
         run_directory.agree(out, config, resume=self.resume)
@@ -138,7 +147,7 @@ class _Run:
         self.dist: Flow = config.build_flow(info)
         if config.start is not None and not resumed:
             start_from(self.dist, load(config.start))
-        self.data = run_data.read(config, info, self.dist)
+        self.data = run_data.read(config, info, self.dist, memory=memory)
         description = self.data.description()
         if resumed:
             run_directory.agree_on_data(out, description["splits"])
@@ -198,10 +207,10 @@ class _Run:
         validation = self.data.validation
         samples = callbacks.SampleGrid(
             self.out / SAMPLES,
-            num=64 if self.dist.levels else 2000,
+            num=64 if self.dist.levels else SHOWN,
             seed=self.config.seed,
             tensorboard=self.board,
-            data=validation[0] if validation and self.dist.levels is None else None,
+            data=validation[0][:SHOWN] if validation and self.dist.levels is None else None,
             columns=self.data.columns,
             condition=(validation or self.data.train)[2],
         )

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.context import Context, stateless_seed
 from tfp_realnvp.core.data_checks import check_data, given_to_examples
+from tfp_realnvp.core.stored import StoredRows
 from tfp_realnvp.execution.graphs import evaluate
 from tfp_realnvp.flow import Flow
 
@@ -36,7 +37,7 @@ def log_prob(
 
     Args:
         dist: a flow.
-        data: `[N, *event]` images (integers) or vectors.
+        data: `[N, *event]` images (integers) or vectors, or `datasets.StoredRows` of them.
         labels: `[N]` for class-conditional flows.
         condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         num_importance_samples: k.
@@ -188,7 +189,7 @@ def _draws(
     progress: Callable[[int], None] | None = None,
 ) -> Iterator[np.ndarray]:
     """Yields the log-probabilities `[N]` under `count` draws of the noise."""
-    data = np.asarray(data)
+    data = data if isinstance(data, StoredRows) else np.asarray(data)
     check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
     given = given_to_examples(dist, len(data), labels, condition)
     context = Context(seed=seed_of_noise(seed), **given)
