@@ -31,6 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     _add_training(parser.add_argument_group("training"))
     _add_run(parser.add_argument_group("run directory"))
     _add_machine(parser.add_argument_group("machine"))
+    _add_machines(parser.add_argument_group("several machines"))
 
 
 def _add_flow(group: Group) -> None:
@@ -114,11 +115,29 @@ def _add_machine(group: Group) -> None:
         help="examples that a step works on at a time, at most, for memory; default: all",
     )
     add(
+        "--devices",
+        default="auto",
+        help="share each batch among devices: all GPUs (or logical CPUs), one, or auto: all where "
+        "there are several GPUs",
+    )
+    add(
         "--memory",
         type=float,
         default=2.0,
         metavar="GB",
         help="most memory for the data; what is larger is read from disk batch by batch",
+    )
+
+
+def _add_machines(group: Group) -> None:
+    add = group.add_argument
+    add("--workers", type=int, default=1, help="processes that share each batch, by Ray")
+    add("--ray", metavar="ADDRESS", help="Ray cluster that they run on; default: this machine")
+    add(
+        "--max_failures",
+        type=int,
+        default=3,
+        help="how often they are started again, from the last checkpoint, when one is lost",
     )
 
 
@@ -141,7 +160,7 @@ class Recipe(argparse.Action):
 def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     from tfp_realnvp.core import arguments
-    from tfp_realnvp.training import runs
+    from tfp_realnvp.training import gang, runs
     from tfp_realnvp.zoo.pretrained import folder_of, pretrained_names
 
     arguments.whole("train.py", "--test_examples", args.test_examples, least=0)
@@ -153,14 +172,23 @@ def run(args: argparse.Namespace) -> None:
     if args.start in pretrained_names():
         settings["start"] = str(folder_of(args.start))
     config = runs.RunConfig(**settings | _device_settings(args))
-    results = runs.train(
-        config,
-        args.out,
-        resume=args.resume,
-        checkpoint_seconds=args.checkpoint_seconds,
-        result_examples=args.test_examples or None,
-        memory=1e9 * args.memory,
-    )
+    options = {
+        "resume": args.resume,
+        "checkpoint_seconds": args.checkpoint_seconds,
+        "result_examples": args.test_examples or None,
+        "memory": 1e9 * args.memory,
+    }
+    if args.workers == 1 and args.ray is None:
+        results = runs.train(config, args.out, devices=args.devices, **options)
+    else:
+        results = gang.train(
+            config,
+            args.out,
+            workers=args.workers,
+            address=args.ray,
+            max_failures=args.max_failures,
+            **options,
+        )
     print(json.dumps(results, indent=2))
 
 
@@ -177,7 +205,8 @@ def _device_settings(args: argparse.Namespace) -> dict[str, Any]:
         config = runs.read_config(args.out)
         asked = {k: getattr(config, k) if v == "auto" else v for k, v in asked.items()}
     if asked["shards"] == "auto":
-        asked["shards"] = device.use_best_shards(args.flow)
+        # Workers may share this machine's cores, or have others.
+        asked["shards"] = 1 if args.workers > 1 else device.use_best_shards(args.flow)
     else:
         try:
             asked["shards"] = int(asked["shards"])

@@ -16,6 +16,18 @@ def sum_over_replicas(value: tf.Tensor) -> tf.Tensor:
     return replica.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
+def as_keras_takes_them(results: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    """Returns what a step of Keras returns, which has to have an axis where there are workers.
+
+    Under `MultiWorkerMirroredStrategy` Keras 3 takes the mean of it over the first axis, and
+    numbers have none (keras#20585).
+    """
+    strategy = tf.distribute.get_strategy()
+    if isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return {name: value[None] for name, value in results.items()}
+    return results
+
+
 def rows_before(count: tf.Tensor) -> tf.Tensor:
     """Returns how many rows of the whole batch come before those of this replica.
 

@@ -28,6 +28,7 @@ def batches(
     shuffle: bool = True,
     drop_remainder: bool = True,
     flip: bool = False,
+    part: tuple[int, int] = (0, 1),
 ) -> tf.data.Dataset:
     """Cuts arrays into batches that depend on `(seed, step)` alone.
 
@@ -49,6 +50,8 @@ def batches(
         drop_remainder: Leave out an epoch's last batch if it is smaller than the others.
         flip: Mirror each image left to right with probability 1/2, and with it a condition of
             each of its pixels.
+        part: `(i, n)`: what the i-th of n workers takes of each batch, of which each has a run of
+            rows, and the first ones one more where they cannot be shared equally.
 
     Returns:
         A dataset of x [B, ...] or (x [B, ...], labels [B]); with conditions of
@@ -74,6 +77,9 @@ def batches(
     check_integer(start_step, "start_step")
     if num_steps is not None:
         check_integer(num_steps, "num_steps")
+    own, parts = part
+    if not 0 <= own < parts:
+        raise DatasetError(f"part must be (i, n) with 0 <= i < n; got {part}.")
     if batch_size < 1 or start_step < 0 or (num_steps is not None and num_steps < 0):
         raise DatasetError(
             f"Batches need batch_size >= 1, start_step >= 0 and num_steps >= 0; got {batch_size}, "
@@ -100,9 +106,12 @@ def batches(
     def batch(step: tf.Tensor) -> Any:
         epoch, place = step // steps_per_epoch, step % steps_per_epoch
         start = place * batch_size
-        rows = tf.range(start, tf.minimum(start + batch_size, count))
+        stop = tf.minimum(start + batch_size, count)
+        first, last = (start + (stop - start) * k // parts for k in (own, own + 1))
+        rows = tf.range(first, last)
         if drop_remainder:
-            rows = tf.ensure_shape(rows, [batch_size])
+            share = batch_size * (own + 1) // parts - batch_size * own // parts
+            rows = tf.ensure_shape(rows, [share])
         if shuffle:
             rows = tf.random.experimental.index_shuffle(
                 rows, seed=tf.stack([key, epoch]), max_index=tf.constant(count - 1, tf.int64)
@@ -111,7 +120,9 @@ def batches(
         def chosen(values: Any) -> tf.Tensor:
             values = gather(values, rows)
             if flip and len(values.shape) == 4:  # alike for an image and its condition
-                values = _flip(values, seed=tf.stack([key ^ _FLIP_STREAM, step]))
+                heads = _heads(stop - start, seed=tf.stack([key ^ _FLIP_STREAM, step]))
+                heads = heads[first - start : last - start, None, None, None]
+                values = tf.where(heads, tf.reverse(values, axis=[2]), values)
             return values
 
         return tf.nest.map_structure(chosen, source)
@@ -141,10 +152,8 @@ def as_elements(x: Any, labels: Any, condition: Any) -> Any:
     return x if labels is None else (x, labels)
 
 
-def _flip(images: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
+def _heads(count: tf.Tensor, *, seed: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
-    count = tf.shape(images)[:1]
     # Named, for "auto_select" may draw other numbers on other devices.
-    heads = tf.random.stateless_uniform(count, seed=seed, alg="philox") < 0.5
-    return tf.where(heads[:, None, None, None], tf.reverse(images, axis=[2]), images)
+    return tf.random.stateless_uniform([count], seed=seed, alg="philox") < 0.5

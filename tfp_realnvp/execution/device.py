@@ -17,6 +17,7 @@ from tfp_realnvp.flows.registry import is_sharded
 CPU_INFO = Path("/proc/cpuinfo")
 # CPU flags of bfloat16 arithmetic. Without them it is emulated, and slower than float32.
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
+DEVICES = ("auto", "all", "one")
 # Has XLA's programs on the CPU stay in the thread that starts them.
 _XLA_IN_ITS_CALLERS_THREAD = "--xla_cpu_multi_thread_eigen=false"
 
@@ -29,6 +30,25 @@ def cores() -> int:
 def has_gpu() -> bool:
     """Returns whether TensorFlow finds a GPU; does not start TensorFlow."""
     return bool(tf.config.list_physical_devices("GPU"))
+
+
+def replicas(devices: str = "auto") -> tf.distribute.Strategy:
+    """Returns the strategy by which a model is trained on several devices of this machine.
+
+    Args:
+        devices: `"all"`: a replica on each GPU, or on each logical CPU where there is no GPU;
+            `"auto"`: the same where there are several GPUs; `"one"`: none but the default device.
+
+    Raises:
+        ValueError: another word.
+    """
+    if devices not in DEVICES:
+        raise ValueError(f"devices is {', '.join(DEVICES)}, got {devices!r}.")
+    gpus = tf.config.list_logical_devices("GPU")
+    if devices == "all" or (devices == "auto" and len(gpus) > 1):
+        own = gpus or tf.config.list_logical_devices("CPU")
+        return tf.distribute.MirroredStrategy([device.name for device in own])
+    return tf.distribute.get_strategy()
 
 
 def use_shards(count: int) -> None:

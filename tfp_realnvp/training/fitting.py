@@ -55,7 +55,8 @@ class Fitting(keras.Model):
         The first batch of training and validation data is looked at before training starts (all
         of it, where it is in memory), and what depends on data is initialized by the first
         examples of the training data. Later batches are checked as they come, except by steps
-        that XLA compiles.
+        that XLA compiles. A `tf.distribute.DistributedDataset` is taken as it is: `start_from` is
+        for what can be looked at.
 
         Raises:
             ValueError: bad data, or none.
@@ -74,12 +75,11 @@ class Fitting(keras.Model):
             x = x.repeat()
             y = sample_weight = class_weight = batch_size = None
             validation_split = 0.0
-        else:
+        elif not _is_distributed(x):
             x = as_tuples(x) if class_weight is not None else x
-            first, x = looked_into(
-                x, self._examples_to_start_from(), check=self._check, second=self._second
-            )
-        self._initialize(first)
+            first, x = self._looked_into(x)
+        if first is not None:
+            self._initialize(first)
         validation_data = self._held_out(validation_data, validation_batch_size)
         with _clear_errors("Training has stopped before this batch."):
             return super().fit(
@@ -96,6 +96,14 @@ class Fitting(keras.Model):
                 sample_weight=sample_weight,
                 **kwargs,
             )
+
+    def start_from(self, source: Any) -> None:
+        """Initializes what depends on data, as `fit` does, by the first batches of a data set.
+
+        Raises:
+            ValueError: bad data, or none.
+        """
+        self._initialize(self._looked_into(source)[0])
 
     def evaluate(
         self,
@@ -150,6 +158,10 @@ class Fitting(keras.Model):
         with _clear_errors("The batch was not evaluated."):
             return super().test_on_batch(x, *args, **kwargs)
 
+    def _looked_into(self, source: Any) -> tuple[Batch, Any]:
+        count = self._examples_to_start_from()
+        return looked_into(source, count, check=self._check, second=self._second)
+
     @property
     def _second(self) -> str:
         """What stands by itself behind the examples of a batch."""
@@ -195,8 +207,8 @@ class Fitting(keras.Model):
 
     def _held_out(self, data: Any, batch_size: int | None) -> Any:
         """Returns validation data, looked at, as batches."""
-        if data is None:
-            return None
+        if data is None or _is_distributed(data):
+            return data
         arrays = arrays_of(data, second=self._second)
         if arrays is not None:
             self._check(arrays)
@@ -214,6 +226,10 @@ class Fitting(keras.Model):
         condition_of_examples(used.condition, dist.condition_shape, count, name=dist.name)
         if batch.weights is not None:
             check_weights(batch.weights, count)
+
+
+def _is_distributed(data: Any) -> bool:
+    return isinstance(data, tf.distribute.DistributedDataset)
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from tfp_realnvp.core.data_checks import (
     asserted_vectors,
     asserted_weights,
 )
-from tfp_realnvp.core.replicas import rows_before, sum_over_replicas
+from tfp_realnvp.core.replicas import as_keras_takes_them, rows_before, sum_over_replicas
 from tfp_realnvp.core.row_checks import condition_for_rows, labels_of_rows, spread_over_rows
 from tfp_realnvp.execution import device
 from tfp_realnvp.execution.choice import plan_for_training, plan_for_values
@@ -290,7 +290,7 @@ class FlowModel(Fitting):
         likelihood = -sum_over_replicas(mean) / nats_per_unit(self.dist)
         self._loss_tracker.update_state(sum_over_replicas(loss), sample_weight=own)
         self._likelihood_tracker.update_state(likelihood, sample_weight=own)
-        return self.get_metrics_result()
+        return as_keras_takes_them(self.get_metrics_result())
 
     def _unpack(self, data):
         """Returns a batch that the graph has checked, with a weight for each row."""

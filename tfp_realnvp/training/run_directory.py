@@ -139,6 +139,19 @@ def read_config(run: str | os.PathLike[str]) -> RunConfig:
         raise ValueError(f"{path} is damaged or of no run: {error}") from error
 
 
+def read_results(run: str | os.PathLike[str]) -> dict[str, Any]:
+    """Reads what a finished run has reached.
+
+    Raises:
+        FileNotFoundError: it is not finished.
+        ValueError: the file is damaged.
+    """
+    path = Path(run) / RESULTS
+    if not path.exists():
+        raise FileNotFoundError(f"The run in {run} is not finished: it has no {RESULTS}.")
+    return _read_json(path)
+
+
 def read_columns(run: str | os.PathLike[str]) -> list[str] | None:
     """Reads the names of the columns of the vectors that a run was trained on.
 

@@ -30,6 +30,7 @@ class Checkpoint(keras.callbacks.Callback):
         steps_per_epoch: steps in an epoch.
         stateful: callbacks by name whose `get_state` and `set_state` are saved and restored.
         seconds: time between saves within an epoch; every epoch's end is saved as well.
+        writes: whether it saves, or restores only what another process saves.
 
     Attributes:
         steps: number of steps that the last file saved or restored was of; None before.
@@ -42,8 +43,10 @@ class Checkpoint(keras.callbacks.Callback):
         steps_per_epoch: int,
         stateful: dict[str, Any] | None = None,
         seconds: float = 60.0,
+        writes: bool = True,
     ):
         super().__init__()
+        self.writes = writes
         self.path, self.steps_per_epoch, self.seconds = Path(path), steps_per_epoch, seconds
         self.stateful = stateful or {}
         self.steps: int | None = None
@@ -78,6 +81,8 @@ class Checkpoint(keras.callbacks.Callback):
         Raises:
             NotFiniteError: there are weights that are not finite, from which nothing can go on.
         """
+        if not self.writes:
+            return
         arrays: dict[str, Any] = {
             f"{group}/{i}": value
             for group, variables in self._groups().items()

@@ -24,19 +24,21 @@ class EpochLog(keras.callbacks.Callback):
     """Keeps one row per epoch and rewrites a CSV file with them.
 
     Args:
-        path: the CSV file.
+        path: the CSV file; None for none.
     """
 
-    def __init__(self, path: str | os.PathLike[str]):
+    def __init__(self, path: str | os.PathLike[str] | None):
         super().__init__()
-        self.path = Path(path)
+        self.path = None if path is None else Path(path)
         self.rows: list[dict[str, float]] = []
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Adds the epoch's row."""
         row = {key: float(value) for key, value in (logs or {}).items()}
-        row["learning_rate"] = float(self.model.optimizer.learning_rate)
+        row["learning_rate"] = float(np.asarray(self.model.optimizer.learning_rate))
         self.rows.append({"epoch": epoch + 1, **row})
+        if self.path is None:
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, list(dict.fromkeys(key for row in self.rows for key in row)))
         writer.writeheader()
