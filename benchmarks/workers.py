@@ -2,13 +2,14 @@
 
     python -m benchmarks.workers --parameters 1711818 --step_s 3.4
 
-A worker computes the gradients of its rows, and then all add theirs up around a ring: each sends and
-receives `2 (n - 1) / n` times the gradients' bytes, in `2 (n - 1)` messages one after another.
+A worker computes the gradients of its rows, and then all add theirs up around a ring: each sends
+and receives `2 (n - 1) / n` times the gradients' bytes, in `2 (n - 1)` messages one after another.
 
     step(n) = compute / n + 2 (n - 1) / n bytes / rate + 2 (n - 1) latency
 
-`compute` is the time of one worker for the whole batch; with `--weak` each worker has a batch of that
-size, and `compute / n` is `compute`. The efficiency is the speed per worker beside that of one alone.
+`compute` is the time of one worker for the whole batch; with `--weak` each worker has a batch of
+that size, and `compute / n` is `compute`. The efficiency is the speed per worker beside that of one
+alone.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Runs of several workers through Ray: right, the same through a kill, clear where they cannot be."""
+"""Runs of several workers through Ray: right, the same through a kill, clear where they fail."""
 
 import json
 import os
