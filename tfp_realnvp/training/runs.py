@@ -157,6 +157,8 @@ class _Run:
             jit_compile={"auto": "auto", "on": True, "off": False}[config.jit],
             shards=config.shards,
             microbatch=config.microbatch,
+            coarse=config.coarse,
+            log=config.log,
         )
         if config.patience and self.data.validation is None:
             raise ValueError(
