@@ -28,7 +28,9 @@ def measured(args: Any, coarse: Sequence[float], seed: int) -> tuple[float, floa
     train, test = (load(args.dataset, split, args.data_dir)[0] for split in ("train", "test"))
     info = nvp.datasets.info(args.dataset, args.data_dir)
     options = named_values("--option", args.options)
-    dist = nvp.flows.build(args.flow, info.event_shape, levels=info.levels, seed=seed, **options)
+    dist = nvp.flows.build(
+        args.flow, info.event_shape, levels=info.levels or 256, seed=seed, **options
+    )
     model = nvp.FlowModel(dist, seed=seed)
     model.compile(nvp.Adam(args.learning_rate, global_clipnorm=1.0), coarse=coarse)
     order = np.random.default_rng(seed).permutation(len(train))

@@ -1,7 +1,7 @@
 """Parameters of every flow at its default sizes, and the times of a likelihood and of samples.
 
-Times are milliseconds for a batch of 64, as `evaluate.py --times` takes them: medians of three calls
-behind a first one. Figures mean something on an idle machine only.
+Times are milliseconds for a batch of 64, as `evaluate.py --times` takes them: medians of three
+calls behind a first one. Figures mean something on an idle machine only.
 
     python -m benchmarks.flows --event 2
     python -m benchmarks.flows --event 28 28 1 --flows uva_simple uva_multiscale

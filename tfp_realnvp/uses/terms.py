@@ -42,13 +42,14 @@ def log_prob_terms(dist: Flow, y: tf.Tensor, context: Context) -> tf.Tensor:
         >>> bool(np.allclose(tf.reduce_sum(terms, -1), dist.log_prob_in(images, context)))
         True
     """
-    if dist.quantizer is None:
+    quantizer = dist.quantizer
+    if quantizer is None:
         z, log_det = dist.encode_and_log_det(y, context)
         return tf.stack([dist.distribution.log_prob(z), log_det], -1)
     rows = tf.cast(y, dist.dtype)
 
     def walk(rows, context):
-        x, log_noise = dist.quantizer._inverse_and_log_det(rows, context)
+        x, log_noise = quantizer._inverse_and_log_det(rows, context)
         z, log_det = dist.continuous._inverse_and_log_det(x, context)
         return z, tf.stack([log_det, log_noise], -1)
 
