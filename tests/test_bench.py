@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import codecs, groups, merge, ours_vector, processes, run, scaling
+from benchmarks import codecs, flows, groups, merge, ours_vector, processes, run, scaling
 from benchmarks.table import Row, faster, table
 
 
@@ -16,6 +16,14 @@ def test_our_script_reports_one_line(what, capsys):
     report = json.loads(capsys.readouterr().out)
     assert report["samples_per_s"] > 0
     assert report["parameters"] == 136_208
+
+
+def test_flows_are_timed_row_by_row(capsys):
+    assert {"maf", "realnvp"} < set(flows.flows_of((2,))) and "flowpp" not in flows.flows_of((2,))
+    flows.main(["--event", "2", "--flows", "planar"])
+    *_, row = capsys.readouterr().out.splitlines()
+    name, parameters, *times = (cell.strip() for cell in row.strip("|").split("|"))
+    assert (name, parameters) == ("`planar`", "80") and all(float(time) > 0 for time in times)
 
 
 def test_the_best_peer_counts():

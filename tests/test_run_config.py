@@ -33,6 +33,8 @@ BAD = [
     ({"weight_decay": -0.1}, r"weight_decay to be a finite number of at least 0, got -0\.1"),
     ({"clip": float("nan")}, "clip to be finite, got nan"),
     ({"ema": 1.0}, r"ema to be a finite number of at least 0 and below 1, got 1\.0"),
+    ({"coarse": [-1.0]}, r"coarse to be a finite number of at least 0, got -1\.0"),
+    ({"log": ["norms"]}, r"A run has no log 'norms'; there are \('terms', 'gradient_noise'\)"),
     ({"schedule": "linear"}, "Unknown schedule 'linear'"),
     ({"optimizer": "sgd"}, r"Unknown optimizer 'sgd'; there are \('adam', 'muon'\)"),
     ({"warmup": -1}, "warmup to be a whole number of at least 0, got -1"),

@@ -85,11 +85,17 @@ def test_an_ended_run_resumes_to_the_same_and_goes_on_to_more_epochs(run, tmp_pa
     assert_same_weights(out, more)
 
 
-@pytest.mark.parametrize(("flow", "ema"), [("uva_vardeq", 0.0), ("uva_simple", 0.9)])
+@pytest.mark.parametrize(
+    ("flow", "more"),
+    [
+        ("uva_vardeq", {}),
+        ("uva_simple", {"ema": 0.9, "log": ["terms", "gradient_noise"], "coarse": [0.5]}),
+    ],
+)
 def test_a_run_broken_in_the_middle_of_an_epoch_ends_as_the_unbroken_one(
-    tmp_path, monkeypatch, flow, ema
+    tmp_path, monkeypatch, flow, more
 ):
-    settings = config(flow=flow, epochs=2, schedule="cosine", ema=ema, flip=True)
+    settings = config(flow=flow, epochs=2, schedule="cosine", flip=True, **more)
     train(settings, tmp_path / "whole", result_examples=20)
 
     def break_off(self, batch, logs=None):
@@ -110,6 +116,7 @@ def test_a_run_broken_in_the_middle_of_an_epoch_ends_as_the_unbroken_one(
     assert results | times == whole | times
     logs = [(tmp_path / name / "log.csv").read_text() for name in ("whole", "broken")]
     assert logs[0] == logs[1]
+    assert ("gradient_noise_scale" in logs[0]) == ("log" in more)
 
 
 @pytest.mark.slow

@@ -91,8 +91,10 @@ def test_a_recipe_is_what_is_not_given(tmp_path, monkeypatch, capsys):
         "--shards",
         "1",
     ]
-    assert main([*line, "--epochs", "10", "--out", str(tmp_path)], command="train") == 0
+    line += ["--epochs", "10", "--coarse", "0.5", "0.25", "--log", "terms"]
+    assert main([*line, "--out", str(tmp_path)], command="train") == 0
     expected = recipe | {"batch_size": 128, "epochs": 10, "dataset": "digits"}
+    expected |= {"coarse": [0.5, 0.25], "log": ["terms"]}
     expected["options"] = recipe["options"] | {"blocks": 1}
     assert {name: asked[name] for name in expected} == expected
     line = ["--recipe", "likelihood", "--flow", "glow", "--shards", "1", "--out", str(tmp_path)]

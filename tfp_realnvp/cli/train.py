@@ -70,6 +70,15 @@ def _add_training(group: Group) -> None:
     add("--warmup", type=int, default=0, help="steps over which a cosine schedule begins")
     add("--weight_decay", type=float, default=0.0, help="decay of kernels, times the rate")
     add("--clip", type=float, default=1.0, help="bound of the global gradient norm, 0 for none")
+    add(
+        "--coarse",
+        type=float,
+        nargs="+",
+        default=[],
+        metavar="WEIGHT",
+        help="weights, in the loss, of the likelihood of the images at half of the resolution, at "
+        "a quarter, and so on",
+    )
     add("--ema", type=float, default=0.0, help="momentum of averaged weights, 0 for none")
     add(
         "--patience",
@@ -78,6 +87,13 @@ def _add_training(group: Group) -> None:
         help="epochs without a better validation after which training ends, 0 for never",
     )
     add("--validate_every", type=int, default=1, help="epochs from one validation to the next")
+    add(
+        "--log",
+        nargs="+",
+        default=[],
+        metavar="WHAT",
+        help="what is logged as well: terms (of the likelihood) and gradient_noise",
+    )
     add("--seed", type=int, default=0, help="seed of initial values, data order and noise")
 
 

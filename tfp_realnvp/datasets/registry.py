@@ -29,6 +29,7 @@ from tfp_realnvp.datasets.base import (
     expanded,
 )
 from tfp_realnvp.datasets.batches import as_elements
+from tfp_realnvp.datasets.celeba import CelebA
 from tfp_realnvp.datasets.digits import Digits
 from tfp_realnvp.datasets.image_files import ImageFiles
 from tfp_realnvp.datasets.selection import Selection
@@ -43,6 +44,7 @@ _SOURCES: dict[str, Callable[..., Source]] = {
     "digits": Digits,
     **dict.fromkeys(DRAWS, Toy),
     **dict.fromkeys(RECIPES, TfdsSet),
+    "celeba": CelebA,
 }
 
 # Options of every data set, done by `Selection` where the source does not do them itself.
@@ -151,6 +153,8 @@ def load(
             `image_size=(H, W)`: crop to the centre, then resize. For folders and zips of images,
             `channels=1` or `3`: make all grey or all colour; `background="white"`, or another
             colour's name: lay transparent images on it. For the toys, `seed=S`: another draw.
+            For `celeba`, `label="Smiling"`: whether a face has an attribute; `attributes=["Male",
+            "Young"]`, or `"all"` 40: which of them it has, as its condition.
 
     Returns:
         A dataset of (uint8 image [H, W, C], int64 label), or of images or float32 vectors

@@ -41,6 +41,8 @@ class Recipe:
             TFDS has a validation split.
         id_feature: Feature that holds the place of an example in the original files.
         crop: Side in pixels of a centred crop, which is then resized to `event_shape`.
+        attributes: Names of what an example has or not, kept as int64 [N, K] in the place of
+            labels.
     """
 
     builder: str
@@ -49,6 +51,7 @@ class Recipe:
     validation: Fraction | None
     id_feature: str | None = None
     crop: int | None = None
+    attributes: tuple[str, ...] = ()
 
 
 def from_idx(folder: Path, recipe: Recipe, scratch: Path) -> dict[str, StoredArrays]:
@@ -180,12 +183,19 @@ def _read_split(
 ) -> StoredArrays:
     import tensorflow_datasets as tfds
 
-    labelled, id_feature = recipe.num_classes is not None, recipe.id_feature
+    id_feature, attributes = recipe.id_feature, recipe.attributes
+    kept = "attributes" if attributes else "label" if recipe.num_classes is not None else None
     # One shard after the other, as they were written.
     config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
-    features = ["image", *(["label"] if labelled else []), *([id_feature] if id_feature else [])]
+    features = ["image", *(key for key in (kept, id_feature) if key)]
+
+    def chosen(record: dict[str, Any]) -> dict[str, Any]:
+        if attributes:
+            record = record | {"attributes": [record["attributes"][name] for name in attributes]}
+        return {key: record[key] for key in features}
+
     records = builder.as_dataset(split=split, shuffle_files=False, read_config=config)
-    records = records.map(lambda record: {key: record[key] for key in features}).batch(_BATCH)
+    records = records.map(chosen).batch(_BATCH)
     count = builder.info.splits[split].num_examples
     spool = Spool(scratch / f"{split}.images", (count, *recipe.event_shape), np.uint8)
     rest: dict[str, list[np.ndarray]] = {key: [] for key in features[1:]}
@@ -199,7 +209,7 @@ def _read_split(
         for key, parts in rest.items():
             parts.append(batch[key])
     columns = {key: np.concatenate(parts) for key, parts in rest.items()}
-    labels = columns["label"].astype(np.int64) if labelled else None
+    labels = columns[kept].astype(np.int64) if kept else None
     images = spool.rows()
     if recipe.validation is None or builder.info.disable_shuffling:
         return images, labels

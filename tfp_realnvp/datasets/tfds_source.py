@@ -14,12 +14,23 @@ from tfp_realnvp.datasets.base import DatasetInfo, Source, StoredArrays, expande
 from tfp_realnvp.datasets.cache import cache_root, cached, file_identity
 from tfp_realnvp.datasets.tfds_build import Recipe
 
+# What is said of each face of CelebA, in TFDS' order.
+_OF_FACES = (
+    "5_o_Clock_Shadow", "Arched_Eyebrows", "Attractive", "Bags_Under_Eyes", "Bald", "Bangs",
+    "Big_Lips", "Big_Nose", "Black_Hair", "Blond_Hair", "Blurry", "Brown_Hair", "Bushy_Eyebrows",
+    "Chubby", "Double_Chin", "Eyeglasses", "Goatee", "Gray_Hair", "Heavy_Makeup", "High_Cheekbones",
+    "Male", "Mouth_Slightly_Open", "Mustache", "Narrow_Eyes", "No_Beard", "Oval_Face", "Pale_Skin",
+    "Pointy_Nose", "Receding_Hairline", "Rosy_Cheeks", "Sideburns", "Smiling", "Straight_Hair",
+    "Wavy_Hair", "Wearing_Earrings", "Wearing_Hat", "Wearing_Lipstick", "Wearing_Necklace",
+    "Wearing_Necktie", "Young",
+)  # fmt: skip
+
 RECIPES = {
     "mnist": Recipe("mnist", (28, 28, 1), 10, Fraction(1, 6)),
     "fashion_mnist": Recipe("fashion_mnist", (28, 28, 1), 10, Fraction(1, 6)),
     "cifar10": Recipe("cifar10", (32, 32, 3), 10, Fraction(1, 10), id_feature="id"),
     "svhn": Recipe("svhn_cropped", (32, 32, 3), 10, Fraction(1, 10)),
-    "celeba": Recipe("celeb_a", (64, 64, 3), None, None, crop=148),
+    "celeba": Recipe("celeb_a", (64, 64, 3), None, None, crop=148, attributes=_OF_FACES),
 }
 
 
@@ -46,7 +57,7 @@ class TfdsSet(Source):
                 tfds_build.check_file_order(name, arrays["train"][1], prepared)
             return _with_validation(arrays, recipe.validation), ()
 
-        identity = [name, [file_identity(file) for file in files]]
+        identity = [name, [file_identity(file) for file in files], *recipe.attributes]
         return cached(split, build, root=cache, name=name, label=name, identity=identity)
 
     def info(self) -> DatasetInfo:

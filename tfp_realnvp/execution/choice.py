@@ -68,7 +68,7 @@ def plan_for_training(
         ValueError: no positive number; parts, and the flow has statistics of whole batches; both
             kinds of parts, and the flow has networks that cannot run twice at a time.
     """
-    apart = not (dist.bijector.running_moments or any(map(normalizes_batches, dist.keras_layers)))
+    apart = rows_are_apart(dist)
     # Without rounds, parts side by side are operations of their own.
     alone = microbatch is not None and not _can_run_twice_at_a_time(dist)
     if shards is None:
@@ -105,6 +105,12 @@ def plan_for_export(dist: Flow, *, batch_size: Any = None) -> Plan:
         return Plan(rows_at_once=VECTORS)
     parts = EXPORTED_PARTS if _can_run_twice_at_a_time(dist) else 1
     return Plan(parts, parts * _part(dist))
+
+
+def rows_are_apart(dist: Flow) -> bool:
+    """Returns whether, in training, nothing of a row depends on the rows beside it."""
+    normalizes = any(map(normalizes_batches, dist.keras_layers))
+    return not (dist.bijector.running_moments or normalizes)
 
 
 def gains_by_xla(dist: Flow) -> bool:

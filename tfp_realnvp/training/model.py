@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +26,10 @@ from tfp_realnvp.execution.plan import Plan
 from tfp_realnvp.execution.rows import map_rows, sum_over_rows
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.kernels.adam import Adam
+from tfp_realnvp.training.coarse import checked_coarse, coarser
 from tfp_realnvp.training.fit_data import batch_of
 from tfp_realnvp.training.fitting import Fitting
+from tfp_realnvp.training.step_logs import StepLogs, checked_logs
 from tfp_realnvp.uses.likelihood import nats_per_unit
 
 
@@ -81,6 +84,8 @@ class FlowModel(Fitting):
         self.dist = dist
         self.seed = seed
         self.plan = Plan()
+        self.coarse: tuple[float, ...] = ()
+        self.logs = StepLogs(dist)
         self._asked: dict[str, Any] = {}
         self.flow_layers = list(dist.keras_layers)
         self.unit = "nats" if dist.levels is None else "bits_per_dim"
@@ -97,6 +102,11 @@ class FlowModel(Fitting):
         """What makes the condition of observations, or None."""
         return self.dist.encoder
 
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """Keras' own, and what `compile` was asked to log."""
+        return [*super().metrics, *self.logs.metrics]
+
     def compile(
         self,
         optimizer: Any = "adam",
@@ -108,6 +118,8 @@ class FlowModel(Fitting):
         jit_compile: Any = "auto",
         shards: int | None = None,
         microbatch: int | None = None,
+        coarse: Sequence[float] = (),
+        log: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
         """Configures training; see `keras.Model.compile`.
@@ -125,11 +137,20 @@ class FlowModel(Fitting):
                 `nvp.use_shards`. Gradients are those of the whole batch.
             microbatch: how many rows of a batch a step works on at a time, at most; None for all.
                 Gradients are those of the whole batch, memory that of a part.
+            coarse: weights `w_1, w_2, ...` of a loss at several resolutions, of flows of images:
+                `-log P(y) - sum_k w_k log P(y_k)`, where `y_k` is the image with each block of
+                `2^k x 2^k` pixels in the place of which stands its mean, rounded. Likelihoods that
+                are reported, and validation, are of the images alone.
+            log: what is reported beside the likelihood: `"terms"`, its terms, in its unit (see
+                `uses.terms`), and `"gradient_noise"`, the norm of the gradients before they are
+                clipped and their noise scale in rows (arXiv:1812.06162), between the parts of a
+                batch: two at least, so that it takes two shards by itself.
             **kwargs: see `keras.Model.compile`.
 
         Raises:
-            ValueError: a loss or metrics; shards or a microbatch, and the flow normalizes by
-                statistics of whole batches.
+            ValueError: a loss or metrics; shards, a microbatch, coarse images or the noise of
+                gradients, and the flow normalizes by statistics of whole batches; coarse images of
+                vectors; an unknown log; the noise of gradients on several replicas.
         """
         refused = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics}
         refused["weighted_metrics"] = weighted_metrics
@@ -139,6 +160,13 @@ class FlowModel(Fitting):
                     "A flow's loss is its negative log-likelihood, which it reports by itself: "
                     f"compile takes no {name}, got {value!r}."
                 )
+        log, coarse = checked_logs("A model", log), checked_coarse(self.dist, coarse)
+        logs = StepLogs(self.dist, log)
+        if logs.has_noise:
+            replicas = self.distribute_strategy.num_replicas_in_sync
+            if replicas > 1:
+                raise ValueError(f"Gradient noise is measured on one replica, got {replicas}.")
+            shards = max(2, device.shards_in_use() if shards is None else shards)
         by_xla = device.has_gpu() if jit_compile == "auto" else bool(jit_compile)
         self.plan = plan_for_training(
             self.dist, shards=shards, microbatch=microbatch, whole=by_xla or jit_compile is False
@@ -147,7 +175,10 @@ class FlowModel(Fitting):
             "jit_compile": jit_compile,
             "shards": self.plan.parts,
             "microbatch": self.plan.rows_at_once,
+            "coarse": coarse,
+            "log": log,
         }
+        self.coarse, self.logs = coarse, logs
         if isinstance(optimizer, str) and optimizer.lower() == "adam":
             optimizer = Adam()
         super().compile(optimizer=optimizer, jit_compile=by_xla, **kwargs)
@@ -183,20 +214,20 @@ class FlowModel(Fitting):
         seed = tf.stack([tf.constant(self.seed, tf.int32), self.step.value])
         first_row = rows_before(tf.shape(x)[0])
         context = Context(seed=seed, first_row=first_row, training=True, **given)
-        scalar = tf.zeros([], self.dist.dtype)
-        variables = self.trainable_variables
-        loss, mean, *gradients = sum_over_rows(
+        dtype, variables, shares = self.dist.dtype, self.trainable_variables, self._shares(weights)
+        loss, figures, *gradients = sum_over_rows(
             self._gradients,
             [x],
-            self._shares(weights),
+            shares,
             context,
             self.plan,
-            like=[scalar, scalar, *variables],
+            like=[tf.zeros([], dtype), tf.zeros([self.logs.size], dtype), *variables],
         )
+        self.logs.track_gradients(gradients, figures, shares)
         if variables:
             self._update(gradients, variables, loss)
         self.step.assign_add(1)
-        return self._track(loss, mean, weights)
+        return self._track(loss, figures, weights)
 
     def _update(self, gradients, variables, loss):
         """Takes the step, unless the loss is not finite: it is reported, and spoils no weights."""
@@ -211,7 +242,7 @@ class FlowModel(Fitting):
             tf.cond(tf.math.is_finite(loss), apply, lambda: None)
 
     def _gradients(self, x, shares, context):
-        """Returns the loss, the mean log-probability, and the loss's gradients, of some rows.
+        """Returns the loss, what `StepLogs` gathers, and the loss's gradients, of some rows.
 
         Args:
             x: rows.
@@ -219,19 +250,19 @@ class FlowModel(Fitting):
             context: of the rows.
         """
         with tf.GradientTape() as tape:
-            log_prob = self.dist.log_prob_in(x, context)
-            loss, mean = self._loss_and_mean(log_prob, shares)
+            log_probs = self.logs.log_probs(x, context)
+            weighted = tf.reduce_sum(log_probs, -1)
+            for weight, images in coarser(x, self.coarse, dtype=self.dist.dtype):
+                weighted += weight * self.dist.log_prob_in(images, context)
+            loss = self._loss(weighted, shares)
             scaled = self.optimizer.scale_loss(loss)
-        return (
-            loss,
-            mean,
-            *tape.gradient(
-                scaled,
-                self.trainable_variables,
-                # Sums need a gradient of every part.
-                unconnected_gradients="zero" if self.plan.divides else "none",
-            ),
+        gradients = tape.gradient(
+            scaled,
+            self.trainable_variables,
+            # Sums need a gradient of every part.
+            unconnected_gradients="zero" if self.plan.divides else "none",
         )
+        return loss, self.logs.figures(log_probs, shares, gradients), *gradients
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """Evaluates a batch, with each example's own fixed noise."""
@@ -239,9 +270,12 @@ class FlowModel(Fitting):
         context = Context(noise="per_example", seed=(self.seed, -1), **given)
         plan = Plan() if self.jit_compile else plan_for_values(self.dist)
         plan = dataclasses.replace(plan, kernels=self.plan.kernels)
-        log_prob = map_rows(self.dist.log_prob_in, [x], context, plan, dtype=self.dist.dtype)
-        loss, mean = self._loss_and_mean(log_prob, self._shares(weights))
-        return self._track(loss, mean, weights)
+        log_probs = map_rows(self.logs.log_probs, [x], context, plan, dtype=self.dist.dtype)
+        shares = self._shares(weights)
+        loss = self._loss(tf.reduce_sum(log_probs, -1), shares)
+        results = self._track(loss, self.logs.means(log_probs, shares), weights)
+        untouched = {metric.name for metric in self.logs.of_training}
+        return {name: value for name, value in results.items() if name not in untouched}
 
     def predict_step(self, data: Any) -> tf.Tensor:
         """Returns the log-probabilities of a batch, in nats."""
@@ -269,25 +303,24 @@ class FlowModel(Fitting):
             training: unused.
         """
         weights = tf.ones_like(y_pred) if sample_weight is None else sample_weight
-        return self._loss_and_mean(y_pred, self._shares(weights))[0]
+        return self._loss(y_pred, self._shares(weights))
 
     def _shares(self, weights: tf.Tensor) -> tf.Tensor:
         """Returns the weights of a batch's rows, those of all replicas together adding up to 1."""
         return tf.math.divide_no_nan(weights, sum_over_replicas(tf.reduce_sum(weights)))
 
-    def _loss_and_mean(self, log_prob, shares):
-        mean = tf.reduce_sum(log_prob * shares)
-        loss = -mean / nats_per_unit(self.dist)
+    def _loss(self, log_prob, shares):
+        loss = -tf.reduce_sum(log_prob * shares) / nats_per_unit(self.dist)
         if self.losses:
             # What belongs to the whole batch, such as a penalty, belongs to its rows by shares.
             own = tf.add_n(self.losses) * tf.cast(tf.reduce_sum(shares), self.losses[0].dtype)
             loss += tf.cast(own, loss.dtype)
-        return loss, mean
+        return loss
 
-    def _track(self, loss, mean, weights):
+    def _track(self, loss, figures, weights):
         # Keras adds up what replicas count: each counts the whole batch's mean for its own rows.
         own = tf.reduce_sum(weights)
-        likelihood = -sum_over_replicas(mean) / nats_per_unit(self.dist)
+        likelihood = self.logs.track(sum_over_replicas(figures), own)
         self._loss_tracker.update_state(sum_over_replicas(loss), sample_weight=own)
         self._likelihood_tracker.update_state(likelihood, sample_weight=own)
         return as_keras_takes_them(self.get_metrics_result())

@@ -112,6 +112,8 @@ class Run:
                 ],
                 shards=config.shards,
                 microbatch=config.microbatch,
+                coarse=config.coarse,
+                log=config.log,
             )
         if config.patience and self.data.validation is None:
             raise ValueError(

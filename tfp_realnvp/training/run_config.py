@@ -17,6 +17,7 @@ from tfp_realnvp.flow import Flow
 from tfp_realnvp.kernels.adam import Adam
 from tfp_realnvp.kernels.muon import Muon
 from tfp_realnvp.training.schedules import SCHEDULES, schedule
+from tfp_realnvp.training.step_logs import checked_logs
 
 OPTIMIZERS = {"adam": Adam, "muon": Muon}
 # Tracing takes each shard its own part of the graph.
@@ -57,6 +58,9 @@ class RunConfig:
             0).
         weight_decay: part of the networks' kernels that a step takes off, in units of the rate.
         clip: bound of the global gradient norm; 0 for none.
+        coarse: weights of the likelihoods of coarser images in the loss; see `FlowModel.compile`.
+        log: what is logged beside loss and likelihood, of `"terms"` and `"gradient_noise"`;
+            likewise.
         ema: momentum of the averaged weights that are validated, saved and sampled; 0 for none.
         flip: whether images are mirrored at random.
         conditional: whether the flow is conditional on the labels; on conditions it is wherever
@@ -94,6 +98,8 @@ class RunConfig:
     weight_decay: float = 0.0
     clip: float = 1.0
     ema: float = 0.0
+    coarse: list[float] = dataclasses.field(default_factory=list)
+    log: list[str] = dataclasses.field(default_factory=list)
     flip: bool = False
     conditional: bool = False
     precision: str = "float32"
@@ -130,6 +136,11 @@ class RunConfig:
         arguments.real(owner, "ema", self.ema, least=0, below=1)
         for name in ("flip", "conditional"):
             arguments.instance(owner, name, getattr(self, name), bool)
+        for name in ("coarse", "log"):
+            arguments.instance(owner, name, getattr(self, name), list)
+        for weight in self.coarse:
+            arguments.real(owner, "coarse", weight, least=0)
+        checked_logs(owner, self.log)
         for name in ("options", "data_options"):
             arguments.instance(owner, name, getattr(self, name), dict)
         if self.schedule not in SCHEDULES:
