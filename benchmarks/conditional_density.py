@@ -13,6 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import numpy as np
@@ -23,17 +24,17 @@ import tfp_realnvp as nvp
 
 tfd = tfp.distributions
 
-Truth = Callable[[np.ndarray], tfd.Distribution]
+Truth = Callable[[np.ndarray], Any]
 
 
-def linear(c: np.ndarray) -> tfd.Distribution:
+def linear(c: np.ndarray) -> Any:
     """Returns the linear-Gaussian regression, of batch shape `[N]`."""
     matrix = np.array([[1.0, -0.5], [0.3, 0.8], [-1.2, 0.4]], "float32")
     factor = np.array([[0.6, 0.0], [-0.4, 0.3]], "float32")
     return tfd.MultivariateNormalTriL(c @ matrix, factor)
 
 
-def mixture(c: np.ndarray) -> tfd.Distribution:
+def mixture(c: np.ndarray) -> Any:
     """Returns the regression on two lines, of batch shape `[N]`."""
     matrix = np.array([[0.8, 0.2], [-0.4, 0.6], [0.5, -0.7]], "float32")
     middle = c @ matrix + np.array([1.0, 0.5], "float32")

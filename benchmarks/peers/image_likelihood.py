@@ -147,7 +147,9 @@ def train(
     """Trains for the minutes that are asked for; returns facts for the report."""
     order: list[int] = []
     rate = optimizer.param_groups[0]["lr"]
-    start, seen, recent, curve = time.perf_counter(), 0, [], []
+    start, seen = time.perf_counter(), 0
+    recent: list[float] = []
+    curve: list[dict[str, float]] = []
     flow.train()
     while (share := (time.perf_counter() - start) / (60 * args.minutes)) < 1:
         if len(order) < args.batch:

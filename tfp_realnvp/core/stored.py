@@ -127,7 +127,7 @@ def rows_of_file(
         # Rows that follow each other in the file are read at once.
         starts = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1), len(numbers)]
         for start, stop in itertools.pairwise(starts):
-            into = memoryview(bytes_of_rows[start:stop]).cast("B")
+            into = bytes_of_rows[start:stop].data.cast("B")
             place = offset + int(numbers[start]) * size
             while into:
                 count = os.preadv(file.fileno(), [into], place)

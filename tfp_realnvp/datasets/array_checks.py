@@ -22,11 +22,11 @@ class Part(NamedTuple):
 
     Attributes:
         numbers: Of the rows.
-        count: How many there are in all.
+        total: How many there are in all.
     """
 
     numbers: np.ndarray
-    count: int
+    total: int
 
 
 _MAX_CHANNELS = 4
@@ -262,7 +262,7 @@ def _at(
     part: Part | None = None,
 ) -> str:
     """A value and its place, for an error."""
-    row, count = (place[0], len(x)) if part is None else (part.numbers[place[0]], part.count)
+    row, count = (place[0], len(x)) if part is None else (part.numbers[place[0]], part.total)
     where = f"{x[place].item():g} in {_row(row, count)}"
     if len(place) > 2:
         return where

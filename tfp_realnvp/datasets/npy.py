@@ -93,7 +93,7 @@ class Spool:
 
     def __setitem__(self, row: int, values: np.ndarray) -> None:
         """Puts a row, or several from there on, into its place."""
-        left = memoryview(np.ascontiguousarray(values, self._dtype)).cast("B")
+        left = np.ascontiguousarray(values, self._dtype).data.cast("B")
         place = row * self._size
         while left:
             count = os.pwrite(self._file.fileno(), left, place)
