@@ -231,7 +231,7 @@ def test_paths_that_lead_nowhere_are_told(tmp_path, monkeypatch):
         "a" * 300 + ".npy": r"a\.npy cannot be read: File name too long",
         "nul\0.npy": "There is no file or folder nul",
         "folder.npz": r"folder\.npz holds no \.bmp, .* or \.webp files",
-        "notes.txt": r"notes\.txt is no data set: give a folder or a zip of images, or a \.npy",
+        "notes.txt": r"notes\.txt is no data set: give a folder or a zip of images, a folder",
         "/dev/null": "/dev/null is neither a file nor a folder",
     }
     for name, sentence in cases.items():

@@ -5,7 +5,7 @@ import pytest
 
 import tfp_realnvp as nvp
 from tfp_realnvp import datasets
-from tfp_realnvp.datasets.tfds_build import _quiet
+from tfp_realnvp.datasets.tfds_build import quiet
 from tfp_realnvp.datasets.tfds_source import RECIPES
 
 COUNT = 20
@@ -21,7 +21,7 @@ def folder(tmp_path_factory):
         ("svhn", ("train", "test"), numbered),
         ("celeba", ("train", "validation", "test"), face),
     ):
-        with _quiet():
+        with quiet():
             import tensorflow_datasets as tfds
 
             builder = tfds.builder(RECIPES[name].builder, data_dir=folder)
@@ -120,6 +120,25 @@ def test_a_run_on_attributes_is_conditional_on_them(folder, tmp_path):
     )
     nvp.runs.train(settings, tmp_path, verbose=False, tensorboard=False, result_examples=4)
     assert nvp.load(tmp_path).condition_shape == (2,)
+
+
+def test_any_prepared_folder_is_a_data_set(folder):
+    (cifar,) = folder.glob("cifar10/*")
+    known = datasets.info(cifar)
+    assert known.event_shape == (32, 32, 3) and known.num_classes == 10
+    assert datasets.splits(cifar) == ("train", "validation", "test")
+    parts = [
+        datasets.load_rows(cifar, split, folder, memory=0) for split in ("train", "validation")
+    ]
+    assert [len(x) for x, _ in parts] == [10, 10]  # one of the two of each class
+    places = np.concatenate([x[:, 0, 0, 0] for x, _ in parts])
+    np.testing.assert_array_equal(np.sort(places), np.arange(COUNT))
+    np.testing.assert_array_equal(np.concatenate([y for _, y in parts]), places % 10)
+    (faces,) = folder.glob("celeb_a/*")
+    images, labels = datasets.load_arrays(faces, "test", folder, image_size=(8, 6))
+    assert images.shape == (COUNT, 8, 6, 3) and labels is None
+    with pytest.raises(datasets.DatasetError, match="There is no split"):
+        datasets.load_arrays(cifar, "all", folder)
 
 
 @pytest.mark.parametrize("options", [{"label": "Bored"}, {"attributes": []}, {"attributes": "Sad"}])

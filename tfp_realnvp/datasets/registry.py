@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfp_realnvp.core.stored import IN_MEMORY, gather, loaded
-from tfp_realnvp.datasets import array_files, tables
+from tfp_realnvp.datasets import array_files, tables, tfds_folder
 from tfp_realnvp.datasets.array_checks import check_pair, check_shape, count_classes, described
 from tfp_realnvp.datasets.base import (
     SPLITS,
@@ -51,7 +51,10 @@ _SOURCES: dict[str, Callable[..., Source]] = {
 _CHOICES = {"classes", "image_size"}
 _ZIP = ".zip"
 _READ_AT_ONCE = 256
-_PATHS = "a folder or a zip of images, or a .npy, .npz, .csv, .tsv or .parquet file"
+_PATHS = (
+    "a folder or a zip of images, a folder that TFDS has prepared, or a .npy, .npz, .csv, .tsv or "
+    ".parquet file"
+)
 
 
 def names() -> list[str]:
@@ -347,6 +350,8 @@ def _of_path(text: str, data_dir: PathLike | None) -> Callable[..., Source]:
     if data_dir is not None and not path.exists():
         path = expanded(data_dir) / path
     file = path.name.lower()
+    if text and tfds_folder.is_prepared(path):
+        return partial(tfds_folder.TfdsFolder, path)
     if text and (path.is_dir() or (file.endswith(_ZIP) and path.is_file())):
         return partial(ImageFiles, path)
     if file.endswith(array_files.SUFFIXES) and path.is_file():

@@ -70,7 +70,7 @@ def from_idx(folder: Path, recipe: Recipe, scratch: Path) -> dict[str, StoredArr
         DatasetError: A file is damaged, or TFDS made something else of it.
     """
     originals = idx.read(folder, recipe.builder)
-    with _quiet():
+    with quiet():
         import tensorflow_datasets as tfds
         from tensorflow_datasets.core.download import checksums
 
@@ -118,7 +118,7 @@ def prepare(name: str, recipe: Recipe, root: Path, *, fallback: Path) -> Path:
         DatasetNotFoundError: It is not there, and the network cannot be reached.
         DatasetError: TFDS failed.
     """
-    with _quiet():
+    with quiet():
         import tensorflow_datasets as tfds
 
         builders = [tfds.builder(recipe.builder, data_dir=place) for place in (root, fallback)]
@@ -157,7 +157,7 @@ def read(prepared: Path, recipe: Recipe, scratch: Path) -> dict[str, StoredArray
     into files in `scratch`.
     """
     splits = ("train", "test") if recipe.validation else ("train", "validation", "test")
-    with _quiet():
+    with quiet():
         import tensorflow_datasets as tfds
 
         builder = tfds.builder_from_directory(prepared)
@@ -247,7 +247,7 @@ def _not_reachable(name: str, root: Path, files: list[str]) -> str:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps TFDS' progress bars and messages off the screen."""
     from absl import logging
 
