@@ -88,11 +88,12 @@ def points(
     Raises:
         ValueError: points to draw beneath a set that is not there.
     """
-    if unknown := sorted(set(beneath or {}) - set(sets)):
+    beneath = beneath or {}
+    if unknown := sorted(set(beneath) - set(sets)):
         raise ValueError(f"Points lie beneath one of {', '.join(sets)}, got {unknown[0]!r}.")
     figure, axes = _panels(len(sets))
     for axis, (title, values) in zip(axes, sets.items(), strict=True):
-        if title in (beneath or {}):
+        if title in beneath:
             _scatter(axis, beneath[title], color="lightgrey")
         _scatter(axis, values, alpha=0.4)
         axis.set(title=title, xticks=[], yticks=[])
