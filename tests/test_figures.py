@@ -40,6 +40,25 @@ def test_the_other_figures_have_a_panel_for_each_set(rng):
     assert [text.get_text() for text in legend.get_texts()] == ["in", "out"]
 
 
+def test_data_lie_beneath_samples(rng):
+    sets = {"a": rng.normal(size=(9, 2)), "b": rng.normal(size=(9, 2))}
+    data = rng.normal(size=(20, 2))
+    first, second = figures.points(sets, beneath={"a": data}).axes
+    np.testing.assert_allclose(first.collections[0].get_offsets(), data)
+    np.testing.assert_allclose(first.collections[1].get_offsets(), sets["a"])
+    assert len(second.collections) == 1
+    with pytest.raises(ValueError, match="beneath one of a, b, got 'c'"):
+        figures.points(sets, beneath={"c": data})
+
+
+def test_curves_have_labels_and_units():
+    lines = {"training": ([1, 10], [3.0, 2.0]), "held out": ([1, 10], [3.1, 2.2])}
+    (axis,) = figures.curves(lines, x="epoch", y="nats", log_x=True).axes
+    assert (axis.get_xlabel(), axis.get_ylabel(), axis.get_xscale()) == ("epoch", "nats", "log")
+    assert [line.get_label() for line in axis.lines] == list(lines)
+    np.testing.assert_allclose(axis.lines[1].get_ydata(), [3.1, 2.2])
+
+
 def test_axes_have_the_names_of_columns(rng):
     columns = ["height", "weight", "age"]
     for figure in (

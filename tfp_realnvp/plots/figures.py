@@ -1,4 +1,4 @@
-"""Figures of flows at work: densities, points, images, noise, importance curves, scores."""
+"""Figures of flows at work: densities, points, images, noise, curves, scores."""
 
 from __future__ import annotations
 
@@ -68,19 +68,34 @@ def densities(
     return figure
 
 
-def points(sets: Mapping[str, Any], *, columns: Sequence[str] | None = None) -> Figure:
+def points(
+    sets: Mapping[str, Any],
+    *,
+    beneath: Mapping[str, Any] | None = None,
+    columns: Sequence[str] | None = None,
+) -> Figure:
     """Draws sets of 2-D points `[N, 2]` side by side.
 
     Args:
         sets: points by title.
+        beneath: points of some of these titles to draw in grey beneath the others, such as the
+            data that samples are to be like.
         columns: names of the two coordinates, for the axes.
 
     Returns:
         A Matplotlib figure.
+
+    Raises:
+        ValueError: points to draw beneath a set that is not there.
     """
+    beneath = beneath or {}
+    if unknown := sorted(set(beneath) - set(sets)):
+        raise ValueError(f"Points lie beneath one of {', '.join(sets)}, got {unknown[0]!r}.")
     figure, axes = _panels(len(sets))
     for axis, (title, values) in zip(axes, sets.items(), strict=True):
-        axis.scatter(*np.asarray(values)[:, :2].T, s=2, alpha=0.4, rasterized=True)
+        if title in beneath:
+            _scatter(axis, beneath[title], color="lightgrey")
+        _scatter(axis, values, alpha=0.4)
         axis.set(title=title, xticks=[], yticks=[])
         label_axes(axis, columns)
     return figure
@@ -130,8 +145,8 @@ def transformation(
     figure, axes = _panels(len(panels))
     for axis, (title, values) in zip(axes, panels.items(), strict=True):
         if title == "samples" and data is not None:
-            axis.scatter(*np.asarray(data).T, s=2, color="lightgrey", rasterized=True)
-        axis.scatter(*values.T, s=2, c=colours, cmap="viridis", alpha=0.6, rasterized=True)
+            _scatter(axis, data, color="lightgrey")
+        _scatter(axis, values, c=colours, cmap="viridis", alpha=0.6)
         axis.set(title=title, xticks=[], yticks=[])
     return figure
 
@@ -202,6 +217,33 @@ def dequantized_values(
         ):
             axis.hist(shown, bins=bins, density=True)
             axis.set(title=title, xlabel=label, ylabel="density", yscale="log")
+    return figure
+
+
+def curves(lines: Mapping[str, tuple[Any, Any]], *, x: str, y: str, log_x: bool = False) -> Figure:
+    """Draws lines over one another, such as losses by the steps of training.
+
+    Args:
+        lines: what to draw across and up, `[N]` each, by label.
+        x: what is drawn across.
+        y: what is drawn up.
+        log_x: whether the axis across is logarithmic.
+
+    Returns:
+        A Matplotlib figure.
+
+    Example:
+        >>> import tfp_realnvp as nvp
+        >>> losses = {"training": ([1, 2, 3], [2.0, 1.5, 1.4])}
+        >>> len(nvp.figures.curves(losses, x="epoch", y="nats").axes)
+        1
+    """
+    figure, (axis,) = _panels(1, size=4.8)
+    for label, (across, up) in lines.items():
+        axis.plot(across, up, marker="." if len(up) < 100 else "", label=label)
+    axis.set(xlabel=x, ylabel=y, xscale="log" if log_x else "linear")
+    axis.grid(alpha=0.3)
+    axis.legend()
     return figure
 
 
@@ -292,6 +334,10 @@ def diagnosis(found: Any) -> Figure:
     trip.plot(np.sort(found.round_trip))
     trip.set(title="round trip, largest error", xlabel="examples, by error")
     return figure
+
+
+def _scatter(axis: Any, values: Any, **how: Any) -> None:
+    axis.scatter(*np.asarray(values)[:, :2].T, s=2, rasterized=True, **how)
 
 
 def _panels(count: int, *, across: int = COLUMNS, size: float = 2.6) -> tuple[Figure, list]:

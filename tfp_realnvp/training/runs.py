@@ -10,6 +10,7 @@ from tfp_realnvp.core import arguments
 from tfp_realnvp.core.stored import IN_MEMORY
 from tfp_realnvp.execution import device
 from tfp_realnvp.training import run_directory
+from tfp_realnvp.training.comparison import table, validations
 from tfp_realnvp.training.interruption import Interrupted, Interruption
 from tfp_realnvp.training.run import Run
 from tfp_realnvp.training.run_config import RunConfig
@@ -33,7 +34,9 @@ __all__ = [
     "RunConfig",
     "read_columns",
     "read_config",
+    "table",
     "train",
+    "validations",
 ]
 
 
