@@ -131,7 +131,7 @@ def test_any_prepared_folder_is_a_data_set(folder):
         datasets.load_rows(cifar, split, folder, memory=0) for split in ("train", "validation")
     ]
     assert [len(x) for x, _ in parts] == [10, 10]  # one of the two of each class
-    places = np.concatenate([x[:, 0, 0, 0] for x, _ in parts])
+    places = np.concatenate([x[:][:, 0, 0, 0] for x, _ in parts])
     np.testing.assert_array_equal(np.sort(places), np.arange(COUNT))
     np.testing.assert_array_equal(np.concatenate([y for _, y in parts]), places % 10)
     (faces,) = folder.glob("celeb_a/*")
