@@ -211,11 +211,11 @@ def memory(base: Path, bodies: list[bytes], args: argparse.Namespace) -> list[Ro
     with serving(base) as server, concurrent.futures.ThreadPoolExecutor(8) as pool:
         clients = [Client(server.port, body) for body in bodies[:8]]
 
+        def each(client: Client, count: int) -> bool:
+            return all(client.ask()[0] == 200 for _ in range(count))
+
         def ask(count: int) -> float:
-            for done in [
-                pool.submit(lambda c=c: [c.ask() for _ in range(count // 8)]) for c in clients
-            ]:
-                assert all(code == 200 for code, _ in done.result())
+            assert all(pool.map(each, clients, [count // 8] * 8))
             return server.megabytes()
 
         early, late = ask(args.requests // 10), ask(args.requests - args.requests // 10)
