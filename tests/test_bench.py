@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import codecs, flows, groups, merge, ours_vector, processes, run, scaling
+from benchmarks import codecs, flows, groups, merge, ours_vector, processes, run, scaling, serving
 from benchmarks.table import Row, faster, table
 
 
@@ -128,3 +128,15 @@ def test_every_group_makes_rows_of_reports(monkeypatch):
     assert rows["memory"][-1].value == pytest.approx(9 / 99)
     # What two groups ask for runs once.
     assert len(commands) == len(set(commands))
+
+
+@pytest.mark.slow
+def test_a_server_under_load_is_timed(capsys):
+    pytest.importorskip("uvicorn")
+    rows = {row.what.split(",")[0]: row for row in serving.main(["--short"])}
+    assert (
+        len(rows) == len(serving.ROWS)
+        and "| first request after ready |" in capsys.readouterr().out
+    )
+    assert rows["requests that fail while 2 versions are published"].met
+    assert rows["requests taken up and not answered at SIGTERM"].met

@@ -13,7 +13,7 @@ from tfp_realnvp.serving.messages import ModelServerConfig, PredictionLog
 from tfp_realnvp.serving.versions import BATCHING, versions_of
 from tfp_realnvp.serving.warmup import FILE, read_warmup
 
-KEYS = ["decode", "encode", "log_prob", "sample", "serving_default"]
+KEYS = ["decode", "encode", "log_prob", "log_prob_rows", "sample", "sample_rows", "serving_default"]
 
 
 def small(**options):

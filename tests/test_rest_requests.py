@@ -66,6 +66,9 @@ def read(text, dtypes):
         ('{"inputs": {"a": [[[1,2],[3,4]]]}}', INT, {"a": [[[1, 2], [3, 4]]]}),
         ('{"inputs": [[[1,2],[3,4]]]}', INT, {"a": [[[1, 2], [3, 4]]]}),
         ('{"inputs": 5}', INT, {"a": 5}),
+        # By now TensorFlow Serving refuses neither; once it did, as "loss of precision".
+        ('{"instances": [16777217]}', FLOAT, {"a": [np.float32(16777216)]}),
+        ('{"instances": [9007199254740993]}', {"a": tf.float64}, {"a": [9007199254740992.0]}),
         ('{"inputs": []}', INT, {"a": []}),
         ('{"inputs": [[], []]}', FLOAT, {"a": [[], []]}),
         (
@@ -186,6 +189,53 @@ def test_requests_that_are_refused(text, dtypes, sentence):
             {"a": [[1.0], [2.0]], "b": [8.0, 9.0]},
         ),
         ({"t_bytes": [b"hello"], "t": [b"x"]}, [{"t": "x", "t_bytes": {"b64": "aGVsbG8="}}], None),
+        (
+            {"s_bytes": [[b"hello", b"world"], [b"tf", b"serving"]]},
+            [
+                [{"b64": "aGVsbG8="}, {"b64": "d29ybGQ="}],
+                [{"b64": "dGY="}, {"b64": "c2VydmluZw=="}],
+            ],
+            None,
+        ),
+        (
+            {
+                "d": np.array([8.0, 9.0]),
+                "f": np.array([[1.0], [2.0]], "float32"),
+                "i": [[[1, 2], [3, 4]], [[7, 8], [9, 0]]],
+                "s": [[b"foo", b"bar"], [b"baz", b"bat"]],
+                "s_bytes": [[b"hello"], [b"tf"]],
+            },
+            [
+                {
+                    "d": 8.0,
+                    "f": [1.0],
+                    "i": [[1, 2], [3, 4]],
+                    "s": ["foo", "bar"],
+                    "s_bytes": [{"b64": "aGVsbG8="}],
+                },
+                {
+                    "d": 9.0,
+                    "f": [2.0],
+                    "i": [[7, 8], [9, 0]],
+                    "s": ["baz", "bat"],
+                    "s_bytes": [{"b64": "dGY="}],
+                },
+            ],
+            {
+                "d": [8.0, 9.0],
+                "f": [[1.0], [2.0]],
+                "i": [[[1, 2], [3, 4]], [[7, 8], [9, 0]]],
+                "s": [["foo", "bar"], ["baz", "bat"]],
+                "s_bytes": [[{"b64": "aGVsbG8="}], [{"b64": "dGY="}]],
+            },
+        ),
+        # Of no rows.
+        ({"a": np.zeros([0, 2], "int32")}, [], []),
+        (
+            {"a": np.zeros([0, 1, 2], "S1"), "b": np.zeros([0, 3, 4], "float32")},
+            [],
+            {"a": [], "b": []},
+        ),
     ],
 )
 def test_replies(results, rows, columns):
@@ -200,6 +250,7 @@ def test_replies(results, rows, columns):
     [
         ({"a": 1}, "Tensor name: a has no shape information"),
         ({"a": [1], "b": [1, 2]}, "Tensor name: b has inconsistent batch size: 2 expecting: 1"),
+        ({"a": np.zeros([0, 2]), "b": [[1, 2]]}, "Tensor name: b has inconsistent batch size: 1"),
     ],
 )
 def test_results_that_have_no_rows(results, sentence):
@@ -207,6 +258,16 @@ def test_results_that_have_no_rows(results, sentence):
     with pytest.raises(Refusal, match=sentence):
         write_reply(results, in_rows=True)
     assert json.loads(write_reply(results, in_rows=False))["outputs"]
+
+
+@pytest.mark.parametrize("in_rows", [True, False])
+def test_results_that_json_does_not_hold(in_rows):
+    for results, sentence in (
+        ({}, "Cannot convert empty tensor map to JSON"),
+        ({"a": np.array([1j], "complex64")}, "tensor type: complex64"),
+    ):
+        with pytest.raises(Refusal, match=sentence):
+            write_reply(results, in_rows=in_rows)
 
 
 def test_numbers_are_as_short_as_they_can_be_and_come_back():

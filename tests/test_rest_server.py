@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import http.client
 import json
 import random
 import shutil
@@ -164,6 +165,19 @@ def test_status_and_metadata(served):
     assert x["tensor_shape"] == {"dim": [{"size": "-1", "name": ""}], "unknown_rank": False}
 
 
+@pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
+def test_a_page_of_another_origin_may_read_nothing(served, method):
+    headers = {"Origin": "http://a.example", "Access-Control-Request-Method": "POST"}
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=60)
+    with contextlib.closing(connection):
+        for path in ("/v1/models/half", "/v1/models/half:predict", "/v2/health/ready"):
+            connection.request(method, path, b'{"instances": [1]}', headers)
+            answer = connection.getresponse()
+            answer.read()
+            names = {name.lower() for name in answer.headers}
+            assert not {name for name in names if name.startswith("access-control")}
+
+
 def test_limits_have_their_codes(served):
     large = json.dumps({"instances": [1.0] * 5000})
     code, reply = served.predict("half", large)
@@ -237,6 +251,9 @@ def test_metrics_and_health(served):
 
 
 GOOD = {"signature_name": "total", "instances": [[1.5, 2.0, 3.25]]}
+SLOW = (
+    b'POST /v1/models/two:predict HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\n{"instances": ['
+)
 
 
 def abused(rng):
@@ -276,7 +293,12 @@ def test_malformed_requests_break_nothing(served, count):
 
     thread = threading.Thread(target=neighbour)
     thread.start()
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+    with contextlib.ExitStack() as stack:
+        for i in range(20):  # slow ones, that send a part of a request and no more
+            address = ("127.0.0.1", served.port)
+            slow = stack.enter_context(socket.create_connection(address, timeout=30))
+            slow.sendall(SLOW[: (i + 1) * len(SLOW) // 20])
+        pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(4))
         answers = list(pool.map(lambda body: served.predict("two", body), bodies))
     stop.set()
     thread.join(60)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 import tfp_realnvp as nvp
-from tfp_realnvp.core.noise import row_noise
+from tfp_realnvp.core.noise import normal_rows, row_noise
 from tfp_realnvp.execution.plan import FEWEST_ROWS, Plan
 from tfp_realnvp.execution.rows import in_turn, map_rows, sum_over_rows
 from tfp_realnvp.kernels import Kernels
@@ -137,6 +137,40 @@ def test_noise_of_a_slice_is_the_slice_of_the_noise(dtype, event):
     ]
     for other in others:
         assert np.mean(other == whole) < 0.01
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_of_several_seeds_draw_what_each_seed_s_do(dtype):
+    origins = [(3, -4, 0), (1, 2, 5), (3, -4, 7), (1, 2, 5)]
+    for event in ((3,), (5, 1, 2)):
+        context = nvp.Context(origins=tf.constant(origins))
+        noise = row_noise(tf.zeros([4, *event], dtype), context, "here").numpy()
+        for (*seed, row), drawn in zip(origins, noise, strict=True):
+            own = nvp.Context(seed=seed, first_row=row)
+            alone = row_noise(tf.zeros([1, *event], dtype), own, "here")
+            np.testing.assert_array_equal(alone[0], drawn)
+        assert np.array_equal(noise[1], noise[3]) and not np.array_equal(noise[0], noise[2])
+    for size in (1, 2, 5, 8, 43):  # of Philox' 4 numbers, or 2, some begin and end inside
+        drawn = tf.function(normal_rows)(tf.constant(origins), size, tf.as_dtype(dtype)).numpy()
+        for (*seed, row), found in zip(origins, drawn, strict=True):
+            whole = tf.random.stateless_normal([8, size], seed, dtype=dtype, alg="philox")
+            np.testing.assert_array_equal(found, whole[row])
+    nothing = tf.zeros([0, 3], tf.int32)
+    assert normal_rows(nothing, 5, tf.float32).shape == (0, 5)
+    empty = row_noise(tf.zeros([0, 4], dtype), nvp.Context(origins=nothing), "here")
+    assert empty.shape == (0, 4)
+
+
+def test_a_plan_s_parts_keep_where_the_noise_of_a_row_is_from():
+    def noise(rows, context):
+        return row_noise(rows, context, "here")
+
+    origins = tf.stack([tf.range(11) % 3, tf.range(11), tf.range(11)], 1)
+    rows, context = tf.zeros([11, 2]), nvp.Context(origins=origins)
+    whole = noise(rows, context)
+    for plan in (Plan(2, 8), Plan(3), Plan(1, 4)):
+        mapped = tf.function(lambda x, p=plan: map_rows(noise, [x], context, p, dtype=x.dtype))
+        np.testing.assert_array_equal(mapped(rows), whole)
 
 
 def test_rows_in_turn():

@@ -62,6 +62,7 @@ def test_signatures_of_images(exported):
     data = {"images": (tf.uint8, [None, *SHAPE])}
     figure = (tf.float32, [None])
     seed = {"seed": (tf.int32, [2])}
+    origin = {"seed": (tf.int32, [None, 2]), "row": (tf.int32, [None])}
     draw = {"num_samples": (tf.int32, []), "temperature": (tf.float32, [])}
     latents = {"latents": (tf.float32, [None, 16])}
     assert described == {
@@ -70,6 +71,8 @@ def test_signatures_of_images(exported):
         "sample": ({**draw, **seed}, data),
         "encode": (data, latents),
         "decode": (latents, data),
+        "log_prob_rows": ({**data, **origin}, {"log_prob": figure}),
+        "sample_rows": ({"temperature": figure, **origin}, data),
     }
 
 

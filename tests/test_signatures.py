@@ -35,6 +35,7 @@ def vectors(tmp_path_factory):
 def examples(signatures, count):
     """Returns good inputs of every signature, for so many examples."""
     labels = {"labels": tf.zeros([count], tf.int32)}
+    origin = {"seed": tf.zeros([count, 2], tf.int32), "row": tf.range(count)}
     images = "images" in signatures["encode"].structured_input_signature[1]
     data = {"images": tf.ones([count, *SHAPE], tf.uint8)} if images else {"x": tf.ones([count, 3])}
     return {
@@ -43,6 +44,8 @@ def examples(signatures, count):
         "sample": {"num_samples": tf.constant(count), **ONE, **SEED, **labels},
         "encode": {**data, **labels},
         "decode": {"latents": tf.zeros([count, 16 if images else 3]), **labels},
+        "log_prob_rows": {**data, **labels, **origin},
+        "sample_rows": {"temperature": tf.ones([count]), **labels, **origin},
     }
 
 
@@ -52,6 +55,7 @@ def signatures(request):
 
 
 KEYS = ["serving_default", "log_prob", "sample", "encode", "decode"]
+BY_ROWS = ["log_prob_rows", "sample_rows"]
 
 
 def refused(call, sentence):
@@ -59,7 +63,7 @@ def refused(call, sentence):
         call()
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", KEYS + BY_ROWS)
 def test_any_number_of_examples_in_turn(signatures, key):
     for count in (0, 1, 3, 1, 5):
         results = signatures[key](**examples(signatures, count)[key])
@@ -68,7 +72,7 @@ def test_any_number_of_examples_in_turn(signatures, key):
             assert value.shape[0] == count
 
 
-@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("key", KEYS + BY_ROWS)
 def test_an_input_of_another_shape_is_refused(signatures, key):
     good = examples(signatures, 2)[key]
     for name, value in good.items():
@@ -77,7 +81,7 @@ def test_an_input_of_another_shape_is_refused(signatures, key):
             wrong += [value[0], value[..., :0], value[..., 0]]
         if value.shape.rank > 1:
             wrong += [value[..., :1, :1, :1] if value.shape.rank > 2 else value[:, :1]]
-        if name == "seed":
+        if name == "seed" and key not in BY_ROWS:
             wrong += [tf.constant([1]), tf.constant([1, 2, 3])]
         for bad in wrong:
             spec = signatures[key].structured_input_signature[1][name].shape
@@ -96,6 +100,14 @@ def test_labels_are_as_many_as_the_examples(signatures, key, count, labels):
     inputs = {**examples(signatures, count)[key], "labels": tf.zeros([labels], tf.int32)}
     sentence = f"labels must be one for each of {count} examples, got {labels}."
     refused(lambda: signatures[key](**inputs), sentence)
+
+
+@pytest.mark.parametrize("key", BY_ROWS)
+def test_what_a_row_is_drawn_by_is_one_for_each(signatures, key):
+    good = examples(signatures, 3)[key]
+    for name in good.keys() - {"images", "x", "labels"}:
+        inputs = {**good, name: good[name][:2]}
+        refused(lambda i=inputs: signatures[key](**i), " must be one for each of ")
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -84,6 +84,7 @@ def of_any_count(
         labels=filled(context.labels),
         condition=filled(context.condition),
         vector=filled(context.vector),
+        origins=filled(context.origins),
         is_empty=is_empty,
     )
     value, log_det = method(filled(rows), own)

@@ -28,6 +28,9 @@ class Context:
         first_row: number of the batch's first row in the whole batch that it is a part of, from
             which the noise of each row is counted (see `core.noise`); None for 0, or in a replica
             of a distribution strategy for where its share begins.
+        origins: instead of `seed` and `first_row`, where the noise of each row is from, integers
+            `[N, 3]`: the two of a seed, and the number of a row of that seed's. So what has come
+            from several callers draws together what each would have drawn alone.
         draw: number of the draw of noise: with one seed, each has its own.
         noise: how dequantization chooses its noise. `"fresh"`: random, full support.
             `"per_example"`: a fixed function of each example's content, so that a row's result is
@@ -50,6 +53,7 @@ class Context:
 
     seed: Any = None
     first_row: Any = None
+    origins: Any = None
     draw: Any = 0
     noise: str = "fresh"
     training: bool = False

@@ -25,9 +25,17 @@ def row_noise(like: tf.Tensor, context: Context, path: str) -> tf.Tensor:
 
     Args:
         like: a tensor `[N, *event]` of the shape and dtype of the noise.
-        context: the per-call context; see `Context.seed`, `first_row` and `draw`.
+        context: the per-call context; see `Context.seed`, `first_row`, `origins` and `draw`.
         path: where in the flow the noise is for; each place has its own.
     """
+    if context.origins is not None:
+
+        def of_one(origin: tf.Tensor) -> tf.Tensor:
+            own = context.replace(origins=None, seed=origin[:2], first_row=origin[2])
+            return row_noise(tf.zeros([1, *like.shape[1:]], like.dtype), own, path)[0]
+
+        spec = tf.TensorSpec(like.shape[1:], like.dtype)
+        return tf.map_fn(of_one, context.origins, fn_output_signature=spec)
     count = tf.shape(like)[0]
     first = context.first_row
     if first is None:
@@ -62,4 +70,30 @@ def shared_noise(like: tf.Tensor, context: Context, path: str) -> tf.Tensor:
     """
     seed = (0, 0) if context.seed is None else context.seed
     row = tf.zeros([1, *like.shape[1:]], like.dtype)
-    return row_noise(row, context.replace(seed=seed, first_row=0), path)
+    return row_noise(row, context.replace(origins=None, seed=seed, first_row=0), path)
+
+
+def normal_rows(origins: tf.Tensor, size: int, dtype: tf.DType) -> tf.Tensor:
+    """Returns standard normal numbers `[N, size]`, each row of a seed of its own.
+
+    Row k is, bit for bit, row `origins[k, 2]` of what `tf.random.stateless_normal` draws by
+    Philox with the seed `origins[k, :2]` and the shape `[R, size]`, for any R.
+
+    Args:
+        origins: see `Context.origins`.
+        size: numbers of a row.
+        dtype: of the result.
+    """
+    each = BYTES // dtype.size
+
+    def of_one(origin: tf.Tensor) -> tf.Tensor:
+        key, counter = tf.raw_ops.StatelessRandomGetKeyCounter(seed=origin[:2])
+        first = tf.cast(origin[2], tf.int64) * size
+        counter += tf.cast(tf.stack([first // each, 0]), tf.uint64)
+        drawn = tf.raw_ops.StatelessRandomNormalV2(
+            shape=[size + each], key=key, counter=counter, alg=PHILOX, dtype=dtype
+        )
+        start = tf.cast(first % each, tf.int32)  # a row may begin inside of what a counter makes
+        return tf.ensure_shape(drawn[start : start + size], [size])
+
+    return tf.map_fn(of_one, origins, fn_output_signature=tf.TensorSpec([size], dtype))

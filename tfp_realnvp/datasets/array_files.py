@@ -10,6 +10,7 @@ from typing import IO, Any, NamedTuple
 
 import numpy as np
 
+from tfp_realnvp.core.archives import check_members
 from tfp_realnvp.core.stored import Rows, taken
 from tfp_realnvp.datasets import npy
 from tfp_realnvp.datasets.array_checks import (
@@ -67,7 +68,9 @@ class ArrayFile(Source):
         # A `.npy` file has one array, under the key `x`.
         with self._reading():
             self._arrays: Any = np.load(path, mmap_mode="r", allow_pickle=False)
-        self._npz = isinstance(self._arrays, np.lib.npyio.NpzFile)
+            self._npz = isinstance(self._arrays, np.lib.npyio.NpzFile)
+            if self._npz:
+                check_members(self._arrays.zip)
         members = self._arrays.zip.namelist() if self._npz else ["x.npy"]
         self._keys = [member[:-4] for member in members if member.endswith(".npy")]
         # By split or, where all are cut out of the same arrays, under None.
@@ -251,7 +254,8 @@ class ArrayFile(Source):
         except Exception as error:
             if isinstance(error, OSError) and error.errno is not None:
                 raise  # the system's own, which names the file
-            objects = "pickle" in str(error) or "Object arrays" in str(error)
+            said = ("pickle", "Object arrays", "Python objects")
+            objects = any(words in str(error) for words in said)
             why = (
                 "it holds Python objects, where numbers were expected" if objects else reason(error)
             )

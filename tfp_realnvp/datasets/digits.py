@@ -16,7 +16,7 @@ class Digits(Source):
     def arrays(self, split: str) -> Arrays:
         """See `Source.arrays`."""
         file = resources.files("tfp_realnvp.datasets") / "_files" / "digits.npz"
-        with file.open("rb") as stream, np.load(stream) as arrays:
+        with file.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
             rows = slice(*_BOUNDS[split])
             return arrays["images"][rows], arrays["labels"][rows].astype(np.int64)
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tfp_realnvp.core.archives import check_members
 from tfp_realnvp.datasets.base import DatasetError, reason
 from tfp_realnvp.datasets.cache import file_identity
 
@@ -65,7 +66,8 @@ def opened(name: str, path: Path) -> Iterator[Listing]:
         path: The folder or zip.
 
     Raises:
-        DatasetError: It holds no images, or is damaged or encrypted.
+        DatasetError: It holds no images, is damaged or encrypted, or is a zip with links, with
+            paths that lead out of it, or with little that unpacks to much.
         OSError: The system does not let it be read.
     """
     if path.is_dir():
@@ -78,6 +80,10 @@ def opened(name: str, path: Path) -> Iterator[Listing]:
             raise
         raise DatasetError(f"{name} is damaged, or is no zip.") from error
     with archive:
+        try:
+            check_members(archive)
+        except ValueError as error:
+            raise DatasetError(f"{name} is not opened: {error}.") from error
         yield _checked(name, _list_zip(name, path, archive))
 
 
@@ -168,9 +174,6 @@ def _list_zip(name: str, path: Path, archive: zipfile.ZipFile) -> Listing:
         # Some programs of Windows write the separators of Windows.
         inner = posixpath.normpath(member.filename.replace("\\", "/")).lstrip("/")
         if member.filename.endswith(("/", "\\")) or not listing.takes(inner):
-            continue
-        if stat.S_ISLNK(member.external_attr >> 16):
-            listing.skipped["links"].append(inner)
             continue
         if member.flag_bits & 1:
             raise DatasetError(f"{name} is encrypted: unpack it, or give a zip without a password.")

@@ -149,6 +149,7 @@ class _Division:
         before = tf.cast(self.context.first_row, tf.int64) + tf.cast(index * self._size, tf.int64)
         context = self.context.replace(
             first_row=before,
+            origins=own(_tensor(self.context.origins)),
             labels=own(_tensor(self.context.labels)),
             condition=own(_tensor(self.context.condition)),
         )

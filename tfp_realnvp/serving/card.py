@@ -20,6 +20,7 @@ _UNITS = {
     "labels": "classes, from 0 to {classes}, one for each example",
     "condition": "what the data are given, or an observation that an encoder takes",
     "seed": "two numbers that the noise is drawn by",
+    "row": "which row of the seed's noise, from 0",
     "num_samples": "how many",
     "temperature": "factor of the latents",
     "latents": "standard normal under the flow",

@@ -42,7 +42,10 @@ def export(
     * `log_prob`: `images`, `seed` int32 `[2]` to `log_prob`;
     * `sample`: `num_samples` int32 `[]`, `temperature` float32 `[]`, `seed` to `images`; at most
       2^27 / D samples in a call;
-    * `encode`: `images` to `latents` `[N, D]`; `decode`: back, every pixel.
+    * `encode`: `images` to `latents` `[N, D]`; `decode`: back, every pixel;
+    * `log_prob_rows` and `sample_rows`: what `log_prob` and `sample` give the row of number `row`
+      int32 `[N]` in a call with its `seed`, int32 `[N, 2]`; `sample_rows` takes `temperature`
+      float32 `[N]`. By these a server merges calls of several clients.
 
     All of it computes in the flow's own dtype, conditioners too, whatever their dtype policy: in
     bfloat16 numbers would depend on the CPU, and a row's on the rows beside it. Shapes, counts and
@@ -58,7 +61,8 @@ def export(
         directory: where to; must not exist or be empty. With `version`, the model's base directory.
         num_importance_samples: samples of the noise in `serving_default`.
         batch_size: a fixed N, for converters to other formats, which want to know every shape;
-            `sample` still takes any number. None for any N.
+            `sample` still takes any number, and the signatures by rows are left out. None for any
+            N.
         version: its number, or "next" for one more than the highest there; None for no versions.
         keep: how many versions stay; lower ones are removed once this one is there. None for all.
         facts: rows of the card that the flow itself does not know, such as its data and figures.
@@ -76,7 +80,8 @@ def export(
         >>> import tempfile, tensorflow as tf, tfp_realnvp as nvp
         >>> path = nvp.export(nvp.flows.build("realnvp", (2,)), tempfile.mkdtemp())
         >>> sorted(tf.saved_model.load(str(path)).signatures)
-        ['decode', 'encode', 'log_prob', 'sample', 'serving_default']
+        ['decode', 'encode', 'log_prob', 'log_prob_rows', 'sample', 'sample_rows',
+         'serving_default']
     """
     arguments.instance("export", "dist", dist, Flow)
     arguments.whole("export", "num_importance_samples", num_importance_samples)

@@ -2,6 +2,10 @@
 
 TensorFlow takes a tensor of another shape for a signature's input silently, and broadcasts it: the
 shape, count and values of every input are asserted inside the graph.
+
+What has one seed for the call can't be merged with another call. So `log_prob` and `sample` have
+forms with a seed and a number for each row, `log_prob_rows` and `sample_rows`: rows of several
+calls go through these together, and each gets what it would get in its own call.
 """
 
 from __future__ import annotations
@@ -14,6 +18,7 @@ import tensorflow as tf
 
 from tfp_realnvp.core.context import Context
 from tfp_realnvp.core.data_checks import asserted_pixels
+from tfp_realnvp.core.noise import normal_rows
 from tfp_realnvp.execution.choice import plan_for_export
 from tfp_realnvp.execution.rows import map_rows
 from tfp_realnvp.flow import Flow
@@ -41,7 +46,7 @@ def signatures(
         batch_size: number of examples of every call but that of `sample`; None for any.
 
     Returns:
-        Concrete functions by name.
+        Concrete functions by name; without those by rows where a batch's size is fixed.
     """
     levels = dist.levels
     images = levels is not None
@@ -56,6 +61,8 @@ def signatures(
     data_spec = spec(name, [batch_size, *dist.event_shape], dtype)
     latent_spec = spec("latents", [batch_size, latent_size], dist.dtype)
     seed_spec = spec("seed", [2], tf.int32)
+    origin_spec = {**spec("seed", [None, 2], tf.int32), **spec("row", [None], tf.int32)}
+    most = MOST_LATENTS // latent_size
 
     def over_rows(
         key: str, function: RowFunction, rows: Any, given: dict[str, tf.Tensor], context: Context
@@ -103,23 +110,32 @@ def signatures(
         rows, context = checked(data), Context(seed=seed)
         return {"log_prob": over_rows("log_prob", dist.log_prob_in, rows, given, context)}
 
+    def log_prob_rows(seed, row, **inputs):
+        data, given = parted(inputs)
+        given["origins"] = _origins(seed, row)
+        rows = checked(data)
+        return {"log_prob": over_rows("log_prob_rows", dist.log_prob_in, rows, given, Context())}
+
     def sample(num_samples, temperature, seed, **given):
-        most = MOST_LATENTS // latent_size
         num_samples = _asserted(
             num_samples,
             (num_samples >= 0) & (num_samples <= most),
             f"num_samples must be from 0 to {most}, got {{}}.",
         )
-        temperature = _asserted(
-            temperature,
-            tf.math.is_finite(temperature) & (temperature >= 0),
-            "temperature must be finite and at least 0, got {}.",
-        )
+        temperature = _at_least_0(temperature)
         z = tf.random.stateless_normal(
             [num_samples, latent_size], seed=seed, dtype=dist.dtype, alg="philox"
         )
         z *= tf.cast(temperature, dist.dtype)
         return {name: as_data(dist, over_rows("sample", decoded, z, given, EXACT))}
+
+    def sample_rows(temperature, seed, row, **given):
+        count = tf.shape(seed)[0]
+        seed = _asserted(seed, count <= most, f"seed has at most {most} rows, got {{}}.", count)
+        temperature = _at_least_0(_one_each("temperature", temperature, count))
+        z = normal_rows(_origins(seed, row), latent_size, dist.dtype)
+        z *= tf.cast(temperature, dist.dtype)[:, None]
+        return {name: as_data(dist, over_rows("sample_rows", decoded, z, given, EXACT))}
 
     def encode(**inputs):
         data, given = parted(inputs)
@@ -143,6 +159,11 @@ def signatures(
         (encode, data_spec, batch_size),
         (decode, latent_spec, batch_size),
     ]
+    if batch_size is None:
+        described += [
+            (log_prob_rows, {**data_spec, **origin_spec}, None),
+            (sample_rows, {**spec("temperature", [None], tf.float32), **origin_spec}, None),
+        ]
     graphs = {}
     for function, inputs, count in described:
         if dist.num_classes is not None:
@@ -179,9 +200,19 @@ def _one_apart(
 
 def _one_each(what: str, values: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
     given = tf.shape(values)[0]
-    name = "labels" if what == "labels" else "the condition"
+    name = {"condition": "the condition", "origins": "seed"}.get(what, what)
     sentence = f"{name} must be one for each of {{}} examples, got {{}}."
     return _asserted(values, tf.equal(given, count), sentence, count, given)
+
+
+def _origins(seed: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+    """Returns `Context.origins`, of one number of a row for each seed."""
+    return tf.concat([seed, _one_each("row", row, tf.shape(seed)[0])[:, None]], 1)
+
+
+def _at_least_0(temperature: tf.Tensor) -> tf.Tensor:
+    fits = tf.reduce_all(tf.math.is_finite(temperature) & (temperature >= 0))
+    return _asserted(temperature, fits, "temperature must be finite and at least 0, got {}.")
 
 
 def _finite(values: tf.Tensor, what: str) -> tf.Tensor:

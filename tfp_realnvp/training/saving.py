@@ -13,6 +13,7 @@ from typing import Any
 import keras
 
 from tfp_realnvp.core import arguments
+from tfp_realnvp.core.archives import check_members
 from tfp_realnvp.core.files import replacing
 from tfp_realnvp.flow import Flow
 from tfp_realnvp.training.allowance import TooLargeError, allowed
@@ -23,6 +24,10 @@ BEST = "best.keras"
 MOST_NUMBERS = 2**26
 # What Keras calls the parts of a saved model.
 _CONFIG, _WEIGHTS = "config.json", ("model.weights.h5", "model.weights.npz")
+
+
+class _RefusedError(ValueError):
+    """A file that is not unpacked."""
 
 
 def save(dist: Flow, path: str | os.PathLike[str]) -> Path:
@@ -63,7 +68,9 @@ def load(path: str | os.PathLike[str]) -> Flow:
     """Loads a flow.
 
     A file is asked what it holds before anything is built: a configuration that wants more weights
-    than there are in the file is refused, and so is an event of more than 67 million numbers.
+    than there are in the file is refused, and so is an event of more than 67 million numbers. None
+    of it is run: a file with a Python function in it is refused by Keras' safe mode, and one with
+    paths that lead out of it or with links by name.
 
     Args:
         path: a `.keras` file; a run directory, for its best weights; the directory that
@@ -75,8 +82,8 @@ def load(path: str | os.PathLike[str]) -> Flow:
 
     Raises:
         FileNotFoundError: there is nothing at the path, or no flow in the directory.
-        ValueError: the file is damaged or holds something else, asks for more than it holds, or
-            needs a class that has not been imported.
+        ValueError: the file is damaged or holds something else, asks for more than it holds, needs
+            a class that has not been imported, or holds code, links or paths that lead out of it.
         OSError: the file cannot be read.
         ImportError: a path on the Hugging Face Hub without the package huggingface_hub.
     """
@@ -98,6 +105,8 @@ def load(path: str | os.PathLike[str]) -> Flow:
         missing = sorted(set(_missing_classes(config)))
     except PermissionError:
         raise
+    except _RefusedError as error:
+        raise ValueError(f"{path} is not opened: {error}.") from error
     except Exception as error:  # whatever the damage happens to cause
         raise ValueError(f"{no_flow}.") from error
     if missing:
@@ -116,7 +125,7 @@ def load(path: str | os.PathLike[str]) -> Flow:
         if size > MOST_NUMBERS:
             raise TooLargeError(f"an event of shape {tuple(shape)} has too many numbers")
         with allowed(held // 2):  # two bytes each, or four or eight
-            return keras.saving.load_model(path, compile=False).dist
+            return keras.saving.load_model(path, compile=False, safe_mode=True).dist
     except TooLargeError as error:
         raise ValueError(
             f"{path} asks for more than its {held:,} bytes of weights can hold: {error}."
@@ -153,6 +162,10 @@ def _read(path: Path) -> tuple[bytes, int]:
         held = next(path / name for name in _WEIGHTS if (path / name).is_file())
         return (path / _CONFIG).read_bytes(), held.stat().st_size
     with zipfile.ZipFile(path) as archive:
+        try:
+            check_members(archive)
+        except ValueError as error:
+            raise _RefusedError(str(error)) from error
         weights = next(name for name in _WEIGHTS if name in archive.namelist())
         with archive.open(_CONFIG) as config:
             return config.read(_size(archive.getinfo(_CONFIG))), _size(archive.getinfo(weights))

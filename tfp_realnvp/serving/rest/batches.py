@@ -1,8 +1,11 @@
 """Concurrent requests of one signature, computed together.
 
 While one batch is computed, requests wait; then all that wait go together, up to a number of rows.
-So a request alone never waits for others. Where a batch is refused, each of its requests is
-computed by itself: what is wrong with one is no matter to the others.
+So a request alone never waits for others. Where a batch is refused, its halves are computed, and so
+on: what is wrong with one request is no matter to the others.
+
+A request with one seed for all of its rows goes together with others by a signature that has one
+for each row, see `serving.signatures`.
 """
 
 from __future__ import annotations
@@ -48,7 +51,7 @@ class Batches:
     ):
         self._loaded = loaded
         self._signature = signature
-        self._merges = loaded.merges(signature)
+        self._together = loaded.together(signature)
         self._limits = limits
         self._pool = pool
         self._observe = observe
@@ -71,6 +74,8 @@ class Batches:
             raise Refusal(
                 f"num_samples is at most {self._limits.max_num_samples} here, got {count}."
             )
+        if count is not None and count.ndim == 0:
+            rows = int(count)
         if len(self._waiting) >= self._limits.max_queue:
             raise Refusal(
                 "The batch scheduling queue to which this task was submitted is full", "UNAVAILABLE"
@@ -83,20 +88,22 @@ class Batches:
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
-        while jobs := self._next():
-            self._observe(sum(job.rows for job in jobs))
-            try:
-                outcomes = await loop.run_in_executor(self._pool, self._compute, jobs)
-            except Exception as error:  # every request is to be answered
-                outcomes = [error for _ in jobs]
-            for job, outcome in zip(jobs, outcomes, strict=True):
-                if job.result.done():  # its time was over
-                    continue
-                if isinstance(outcome, Exception):
-                    job.result.set_exception(outcome)
-                else:
-                    job.result.set_result(outcome)
-        self._worker = None
+        try:
+            while jobs := self._next():
+                self._observe(sum(job.rows for job in jobs))
+                try:
+                    outcomes = await loop.run_in_executor(self._pool, self._compute, jobs)
+                except Exception as error:  # every request is to be answered
+                    outcomes = [error for _ in jobs]
+                for job, outcome in zip(jobs, outcomes, strict=True):
+                    if job.result.done():  # its time was over
+                        continue
+                    if isinstance(outcome, Exception):
+                        job.result.set_exception(outcome)
+                    else:
+                        job.result.set_result(outcome)
+        finally:
+            self._worker = None
 
     def _next(self) -> list[_Job]:
         """Takes requests that go together from the queue, at least one where there is one."""
@@ -106,24 +113,20 @@ class Batches:
             job = self._waiting[0]
             if not job.result.done():
                 rows += job.rows
-                if jobs and (not self._merges or rows > self._limits.max_batch_size):
+                if jobs and (self._together is None or rows > self._limits.max_batch_size):
                     break
                 jobs.append(job)
             self._waiting.popleft()
         return jobs
 
     def _compute(self, jobs: list[_Job]) -> list[Arrays | Exception]:
-        even = (len(v) == job.rows for job in jobs for v in job.inputs.values())
-        if len(jobs) == 1 or not all(even):  # such as labels of another number
-            return [self._alone(job) for job in jobs]
-        merged = {key: np.concatenate([job.inputs[key] for job in jobs]) for key in jobs[0].inputs}
-        try:
-            results = self._loaded.run(self._signature, merged)
-        except Refusal:
-            return [self._alone(job) for job in jobs]
-        *ends, total = np.cumsum([job.rows for job in jobs])
-        if any(len(value) != total for value in results.values()):  # no flow's, but another's
-            return [self._alone(job) for job in jobs]
+        if len(jobs) == 1:
+            return [self._alone(jobs[0])]
+        results = self._merged(jobs)
+        if results is None:  # one is at fault: the half without it goes together again
+            half = len(jobs) // 2
+            return [*self._compute(jobs[:half]), *self._compute(jobs[half:])]
+        ends = np.cumsum([job.rows for job in jobs])[:-1]
         parts = {key: np.split(value, ends) for key, value in results.items()}
         return [{key: parts[key][i] for key in parts} for i in range(len(jobs))]
 
@@ -132,3 +135,31 @@ class Batches:
             return self._loaded.run(self._signature, job.inputs)
         except Exception as error:
             return error
+
+    def _merged(self, jobs: list[_Job]) -> Arrays | None:
+        """Returns the results of all rows of some requests; None where they can't be had so."""
+        assert self._together is not None
+        inputs = [self._by_rows(job) for job in jobs]
+        pairs = zip(jobs, inputs, strict=True)
+        if any(len(value) != job.rows for job, own in pairs for value in own.values()):
+            return None  # such as labels of another number
+        merged = {key: np.concatenate([own[key] for own in inputs]) for key in inputs[0]}
+        try:
+            results = self._loaded.run(self._together, merged)
+        except Refusal:
+            return None
+        total = sum(job.rows for job in jobs)
+        # Of no flow, but of another's model, results may have other rows.
+        return results if all(len(value) == total for value in results.values()) else None
+
+    def _by_rows(self, job: _Job) -> Arrays:
+        """Returns inputs with one row for each example; what is one for all of them is repeated."""
+        assert self._together is not None
+        given = {"row": np.arange(job.rows, dtype="int32"), **job.inputs}
+        count = max(job.rows, 0)  # a number of samples below 0 is refused by the graph
+        return {
+            key: given[key]
+            if given[key].ndim == spec.shape.rank
+            else np.repeat(given[key][None], count, axis=0)
+            for key, spec in self._loaded.specs(self._together).items()
+        }

@@ -19,6 +19,8 @@ Arrays = dict[str, np.ndarray]
 _ASSERTED = "assertion failed: ["
 _WHERE = ("Graph execution error:", "Detected at node", "<stack traces", "File ")
 _PLACE = re.compile(r"\s*\[(?:\[\{\{node|Op:).*", re.DOTALL)
+# Operations on files of the graph's choice; those that restore variables are in every SavedModel.
+_ACCESS = {"ReadFile", "WriteFile", "MatchingFiles"}
 _NODE = re.compile(r"^\{\{.*?\}\}\s*")
 
 
@@ -31,13 +33,18 @@ class Loaded:
     Raises:
         OSError: there is none.
         Refusal: a warm-up request fails.
-        ValueError: the file of warm-up requests is damaged.
+        ValueError: its graphs reach for files or for Python, or the file of warm-up requests is
+            damaged.
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
+        model = saved_model_pb2.SavedModel.FromString(
+            (Path(directory) / "saved_model.pb").read_bytes()
+        )
+        _refuse_access(model)
         self._model = tf.saved_model.load(str(directory))  # holds the variables
         self.signatures: dict[str, Any] = dict(self._model.signatures)
-        self.metadata = _signature_defs(Path(directory))
+        self.metadata = _signature_defs(model)
         for name, inputs in read_warmup(directory):
             for _ in range(2):  # TensorFlow optimizes a graph at its first run, and plans memory
                 self.run(name, inputs)
@@ -56,11 +63,20 @@ class Loaded:
         """Returns what a signature takes, by name."""
         return self.signature(name).structured_input_signature[1]
 
-    def merges(self, name: str) -> bool:
-        """Returns whether a signature's inputs and outputs all have one row for each example."""
-        outputs = self.signature(name).structured_outputs
-        shapes = [spec.shape for spec in (*self.specs(name).values(), *outputs.values())]
-        return all(shape.rank and shape[0] is None for shape in shapes)
+    def together(self, name: str) -> str | None:
+        """Returns the signature that computes rows of several calls of one, or None.
+
+        It is the same one, if its inputs and outputs all have one row for each example, or its form
+        by rows, see `serving.signatures`.
+        """
+        for other in (name, f"{name}_rows"):
+            if other in self.signatures:
+                specs, outputs = self.specs(other), self.signature(other).structured_outputs
+                shapes = [spec.shape for spec in (*specs.values(), *outputs.values())]
+                known = specs.keys() <= {*self.specs(name), "row"}
+                if known and all(shape.rank and shape[0] is None for shape in shapes):
+                    return other
+        return None
 
     def check(self, name: str, inputs: Arrays) -> int:
         """Checks shapes.
@@ -116,8 +132,16 @@ def _shown(shape: Any) -> str:
     return f"[{','.join('?' if side is None else str(side) for side in shape)}]"
 
 
-def _signature_defs(directory: Path) -> dict[str, Any]:
-    model = saved_model_pb2.SavedModel.FromString((directory / "saved_model.pb").read_bytes())
+def _refuse_access(model: Any) -> None:
+    """Refuses graphs that reach for more than their inputs and their own variables."""
+    for graph in (meta_graph.graph_def for meta_graph in model.meta_graphs):
+        functions = (node for function in graph.library.function for node in function.node_def)
+        for node in (*graph.node, *functions):
+            if node.op in _ACCESS or "PyFunc" in node.op:
+                raise ValueError(f"A model with the operation {node.op} is not served.")
+
+
+def _signature_defs(model: Any) -> dict[str, Any]:
     return {
         name: MessageToDict(
             definition,

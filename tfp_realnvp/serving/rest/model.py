@@ -63,6 +63,7 @@ class Model:
         self._load = load
         self._versions: dict[int, Version] = {}  # replaced whole, as others read it
         self._failed: dict[int, int] = {}  # when the files were written that did not load
+        self._ending: list[weakref.ref[Loaded]] = []
 
     @property
     def available(self) -> dict[int, Loaded]:
@@ -115,6 +116,10 @@ class Model:
         Old ones end once all new ones are ready; where one does not load, they stay. A directory
         without versions changes nothing.
         """
+        busy = [ended for ended in self._ending if ended() is not None]
+        if len(busy) < len(self._ending):
+            self._ending = busy
+            _collect()
         wanted = self.config.wanted(versions_of(self.config.base))
         if not wanted:
             return
@@ -126,15 +131,16 @@ class Model:
             for version in old:
                 version.end()
                 self._tell("ended", version)
-            if old:
-                gc.collect()  # TensorFlow's objects hold each other
+            self._ending += [version.ended for version in old if version.ended is not None]
 
     def _start(self, number: int) -> None:
         version = Version(number)
         self._versions = {**self._versions, number: version}
         written = self._written(number)
         try:
-            version.loaded = self._load(self.config.base / str(number))
+            loaded = self._load(self.config.base / str(number))
+            _collect()
+            version.loaded = loaded
             self._tell("ready", version)
         except Exception as error:  # whatever is wrong with the files
             version.error = str(error).partition("\n")[0] or type(error).__name__
@@ -157,3 +163,14 @@ class Model:
         LOG.log(
             logging.ERROR if version.error else logging.INFO, "version", extra={"fields": fields}
         )
+
+
+def _collect() -> None:
+    """Frees what is gone, where TensorFlow's objects hold each other, and lets the rest be.
+
+    What is there is there to stay, and is millions of objects: to look through them again would
+    hold a request up for many times its own time.
+    """
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()

@@ -69,8 +69,11 @@ def write_reply(results: Mapping[str, np.ndarray], *, in_rows: bool) -> bytes:
     """Returns the reply to a request, in the form that it came in.
 
     Raises:
-        Refusal: it came in rows, and there are results without, or of different numbers of them.
+        Refusal: it came in rows, and there are results without, or of different numbers of them; no
+            results, or some that JSON has no numbers for.
     """
+    if not results:
+        raise Refusal("Cannot convert empty tensor map to JSON")
     for name, value in results.items() if in_rows else ():
         if value.ndim == 0:
             raise Refusal(f"Tensor name: {name} has no shape information ")

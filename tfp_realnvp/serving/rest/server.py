@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
+import json
+import os
 import re
 import threading
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -18,7 +21,11 @@ from tfp_realnvp.serving.rest.model import LOG, Model
 from tfp_realnvp.serving.rest.model_config import ModelConfig
 from tfp_realnvp.serving.rest.predict import read_request, write_reply
 from tfp_realnvp.serving.rest.refusal import Refusal
+from tfp_realnvp.serving.rest.tensors import to_json
+from tfp_realnvp.serving.warmup import read_warmup
 
+# How many times a new version answers each of its warm-up requests at once.
+WARM = 4
 _MODEL = r"(?i)models/(?P<name>[^/:]+)(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _CALL = re.compile(_MODEL + ":(?P<method>classify|regress|predict)")
 _STATUS = re.compile(_MODEL + "(?P<metadata>/metadata)?")
@@ -35,7 +42,10 @@ class Server:
 
     def __init__(self, models: Sequence[ModelConfig], *, limits: Limits, poll_seconds: float = 1.0):
         self.limits = limits
-        self.models = {config.name: Model(config) for config in models}
+        self.models = {
+            config.name: Model(config, load=functools.partial(self._load, config.name))
+            for config in models
+        }
         self.metrics = Metrics(
             lambda: [(name, v) for name, m in self.models.items() for v in m.available]
         )
@@ -75,6 +85,26 @@ class Server:
                     LOG.exception("versions")
             if self._stop.wait(self._poll_seconds):
                 return
+
+    def _load(self, name: str, directory: str | os.PathLike[str]) -> Loaded:
+        loaded = Loaded(directory)
+        asyncio.run(self._warm(name, loaded, directory))
+        return loaded
+
+    async def _warm(self, name: str, loaded: Loaded, directory: str | os.PathLike[str]) -> None:
+        """Answers warm-up requests the way that all are answered: one by one, and then together.
+
+        The version has run each of them. What is slow the first time is beside that: threads of the
+        pool, and what TensorFlow keeps for each; rows of several requests; JSON in and out.
+        """
+        bodies = []
+        for signature, inputs in read_warmup(directory):
+            columns = {key: to_json(value, as_bytes=True) for key, value in inputs.items()}
+            bodies.append(json.dumps({"signature_name": signature, "inputs": columns}).encode())
+        for at_once in (*([body] for body in bodies), bodies * WARM):
+            answers = (self._answer(name, body, lambda _: loaded) for body in at_once)
+            # Here the limits may refuse some: they are the callers', and no reason not to serve.
+            await asyncio.gather(*answers, return_exceptions=True)
 
     def inspect(self, path: str, seen: dict[str, Any]) -> dict[str, Any]:
         """Answers GET: the status or the metadata of a model.
@@ -122,21 +152,28 @@ class Server:
                 f"Expected {method} signature method_name to be tensorflow/serving/{method}. "
                 "Was: tensorflow/serving/predict"
             )
+
+        def find(signature: str) -> Loaded:
+            number, loaded = self._known(name, version).find(version, label)
+            seen.update(model=name, version=number, signature=signature)
+            return loaded
+
+        try:
+            async with asyncio.timeout(self.limits.timeout_seconds):
+                return await self._answer(name, body, find)
+        except TimeoutError:
+            raise Refusal("Deadline exceeded", "DEADLINE_EXCEEDED") from None
+
+    async def _answer(self, name: str, body: bytes, find: Callable[[str], Loaded]) -> bytes:
         chosen: list[Loaded] = []
 
         def dtypes_of(signature: str):
-            number, loaded = self._known(name, version).find(version, label)
-            seen.update(model=name, version=number, signature=signature)
-            chosen.append(loaded)
-            return {key: spec.dtype for key, spec in sorted(loaded.specs(signature).items())}
+            chosen.append(find(signature))
+            return {key: spec.dtype for key, spec in sorted(chosen[0].specs(signature).items())}
 
         request = read_request(body, dtypes_of)
         batches = self._batches_of(name, chosen[0], request.signature)
-        try:
-            async with asyncio.timeout(self.limits.timeout_seconds):
-                results = await batches.run(request.inputs)
-        except TimeoutError:
-            raise Refusal("Deadline exceeded", "DEADLINE_EXCEEDED") from None
+        results = await batches.run(request.inputs)
         return write_reply(results, in_rows=request.in_rows)
 
     def _known(self, name: str, version: int | None = None, *, status: bool = False) -> Model:

@@ -46,7 +46,12 @@ def to_json(array: np.ndarray, *, as_bytes: bool = False) -> Any:
     Args:
         array: numbers, flags or byte strings.
         as_bytes: whether byte strings are written in base 64.
+
+    Raises:
+        Refusal: complex numbers.
     """
+    if array.dtype.kind == "c":
+        raise Refusal(f"JSON has nothing for a tensor type: {array.dtype}")
     if array.dtype == np.float32:
         return _shortest(array.ravel()).reshape(array.shape).tolist()
     if array.dtype.kind in "OS":

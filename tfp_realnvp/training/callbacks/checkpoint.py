@@ -116,7 +116,7 @@ class Checkpoint(keras.callbacks.Callback):
         model.optimizer.build(model.trainable_variables)
         groups = self._groups()
         try:
-            with np.load(self.path) as stored:
+            with np.load(self.path, allow_pickle=False) as stored:
                 found = {
                     group: [stored[f"{group}/{i}"] for i in range(_count(stored, group))]
                     for group in groups
