@@ -64,7 +64,8 @@ class Browser:
         """Waits until nothing is asked any more."""
         quiet = 0
         while quiet < 3:
-            quiet = quiet + 1 if self.run("return document.documentElement.dataset.pending") == "0" else 0
+            pending = self.run("return document.documentElement.dataset.pending")
+            quiet = quiet + 1 if pending == "0" else 0
             time.sleep(0.02)
         latency = self.run("return document.documentElement.dataset.latency")
         self.latencies.append(int(latency or 0))
@@ -90,8 +91,12 @@ class Browser:
     def put(self, element, value):
         """Sets an input as a hand would, with its events."""
         self.run(
-            "const [e, v] = arguments; e.value = v;"
-            "for (const kind of ['input', 'change']) e.dispatchEvent(new Event(kind, {bubbles: true}));",
+            """
+            const [element, value] = arguments;
+            element.value = value;
+            element.dispatchEvent(new Event("input", {bubbles: true}));
+            element.dispatchEvent(new Event("change", {bubbles: true}));
+            """,
             element,
             value,
         )
@@ -156,8 +161,8 @@ class Browser:
         return self.run(
             """
             return [...document.querySelectorAll("button, input, select, canvas, svg")]
-              .filter((e) => e.checkVisibility({visibilityProperty: true}) && !e.closest("button canvas, .file"))
-              .filter((e) => !(e.tagName === "CANVAS" && e.closest("button")))
+              .filter((e) => e.checkVisibility({visibilityProperty: true}))
+              .filter((e) => e.tagName !== "CANVAS" || !e.closest("button"))
               .filter((e) => !(e.getAttribute("aria-label") || e.labels?.length || e.innerText))
               .map((e) => e.outerHTML)
             """

@@ -1,6 +1,6 @@
 // A pad to draw on: strokes on a fine canvas, whose averages are the pixels that the flow sees.
 
-import { colour, drawImage, mixed } from "./pictures.js";
+import { colour, drawImage } from "./pictures.js";
 
 const FINE = 8; // points of the fine canvas along a pixel
 
@@ -132,8 +132,8 @@ export class Pad {
     );
     if (!keyed) return;
     const context = canvas.getContext("2d");
-    const here = context.getImageData(...cursor, 1, 1);
-    here.data.set(mixed([...here.data].slice(0, 3), colour("--accent"), 0.6));
-    context.putImageData(here, ...cursor);
+    context.globalAlpha = 0.6;
+    context.fillStyle = `rgb(${colour("--accent").join()})`;
+    context.fillRect(...cursor, 1, 1);
   }
 }

@@ -32,8 +32,8 @@ def application(
     """Makes an application that serves models; others can mount it under a path of theirs.
 
     It answers `/v1/...` as TensorFlow Serving does, `/v2/health/live` and `/v2/health/ready`, and
-    `/monitoring/prometheus/metrics`; `/` is the playground. Models are loaded when it starts; mounted, where it is not
-    told of the start, at its first request.
+    `/monitoring/prometheus/metrics`; `/` is the playground. Models are loaded when it starts;
+    mounted, where it is not told of the start, at its first request.
 
     Args:
         models: what to serve.
