@@ -1,5 +1,6 @@
 """Headless Chromium for the tests: what it asked for, what it complained of, and pictures of it."""
 
+import base64
 import contextlib
 import json
 import shutil
@@ -147,8 +148,6 @@ class Browser:
         width = self.run("return innerWidth")
         clip = {"x": 0, "y": 0, "width": width, "height": height, "scale": 1}
         parameters = {"captureBeyondViewport": True, "clip": clip}
-        import base64
-
         data = self.driver.execute_cdp_cmd("Page.captureScreenshot", parameters)["data"]
         path.write_bytes(base64.b64decode(data))
 

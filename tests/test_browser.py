@@ -28,12 +28,10 @@ RIGHT, DOWN, SPACE = "\ue014", "\ue015", " "
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
-    options = {"levels": 17, "blocks": 1}
+    colours = {"couplings": 1, "blocks": 1, "num_classes": 3}
     flows = {
-        "digits": nvp.flows.build("uva_multiscale", (8, 8, 1), widths=(4, 4, 4), **options),
-        "classes": nvp.flows.build(
-            "uva_simple", (8, 8, 3), width=4, couplings=1, num_classes=3, **options
-        ),
+        "digits": nvp.flows.build("glow", (8, 8, 1), levels=17, width=4, steps=1, scales=2),
+        "classes": nvp.flows.build("uva_simple", (8, 8, 3), levels=17, width=4, **colours),
         "plane": nvp.flows.build("realnvp", (2,), couplings=2, widths=(8,)),
         "space": nvp.flows.build("realnvp", (3,), couplings=1, widths=(4,)),
     }

@@ -2,6 +2,8 @@
 
 import json
 import re
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,13 @@ from rest_server import half, running
 
 import tfp_realnvp as nvp
 from tfp_realnvp import serving
-from tfp_realnvp.serving.about import FILE, latent_shapes, read_about
+from tfp_realnvp.serving.about import (
+    FILE,
+    checked_reference,
+    latent_shapes,
+    read_about,
+    write_about,
+)
 
 pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
@@ -42,9 +50,6 @@ def served(tmp_path_factory):
 
 def get(server, path):
     """Returns the code, the headers and the text of an answer."""
-    import urllib.error
-    import urllib.request
-
     try:
         with urllib.request.urlopen(server.url + path) as answer:
             return answer.status, answer.headers, answer.read().decode()
@@ -66,7 +71,7 @@ def test_every_file_is_served_as_what_it_is(served, path):
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_no_file_names_another_machine_or_runs_what_is_inline(path):
     text = path.read_text().replace('xmlns="http://www.w3.org/2000/svg"', "")
-    assert not re.search(r"https?:|wss?:|[\"'(]//", text)
+    assert not re.search(r"\b(https?|wss?)://|[\"'(]//", text)
     assert not re.search(r"\s(style|on\w+)=|<style|<script(?! type=\"module\" src=)", text)
     assert not re.search(r"innerHTML|insertAdjacentHTML|document\.write|\beval\b|url\(", text)
     assert len(text.splitlines()) <= 400
@@ -109,11 +114,12 @@ def test_the_page_is_told_of_all_models(served):
     )
 
 
-def test_an_export_says_what_the_page_shows(tmp_path):
+def test_what_the_page_is_told_of_a_flow(tmp_path):
     dist = nvp.flows.build("uva_multiscale", (8, 8, 1), levels=17, widths=(4, 4, 4), blocks=1)
-    reference = [3.25, np.float32(2.5), 3]
-    path = nvp.export(dist, tmp_path / "a", facts={"data": "digits"}, reference=reference)
-    about = read_about(path)
+    reference = checked_reference([3.25, np.float32(2.5), 3])
+    assert read_about(tmp_path) is None
+    write_about(tmp_path, dist, reference=reference, facts={"data": "digits"})
+    about = read_about(tmp_path)
     assert about.pop("parameters") == sum(np.prod(v.shape) for v in dist.trainable_variables)
     assert about == {
         "flow": dist.name.rstrip("/"),
@@ -123,10 +129,15 @@ def test_an_export_says_what_the_page_shows(tmp_path):
         "reference": [2.5, 3.0, 3.25],
         "facts": {"data": "digits"},
     }
-    assert read_about(tmp_path) is None
-    (path / FILE).write_text("[]")
+    (tmp_path / FILE).write_text("[]")
     with pytest.raises(ValueError, match=r"about\.json holds no JSON object"):
-        read_about(path)
+        read_about(tmp_path)
+
+
+def test_an_export_has_it(tmp_path):
+    dist = nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,))
+    about = read_about(nvp.export(dist, tmp_path / "a", reference=[1.5]))
+    assert about["latent_shapes"] == [[2]] and about["reference"] == [1.5]
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ export const text = (key) => known.get(key);
 
 /** Returns numbers within limits: as many as `otherwise` has, or that. */
 export function numbers(key, otherwise, { least, most }) {
-  const given = (known.get(key) ?? "").split(",").map((part) => (part.trim() ? Number(part) : NaN));
+  const given = (known.get(key) ?? "").split(",").map((piece) => (piece.trim() ? Number(piece) : NaN));
   const fits = given.length === otherwise.length && given.every(Number.isFinite);
   return fits ? given.map((value) => Math.min(Math.max(value, least), most)) : otherwise;
 }

@@ -26,8 +26,8 @@ export function walkPanel(root, flow, { current }) {
       ends = { latents, given };
       images.forEach((image, i) => {
         drawImage(pictures[i].canvas, image, flow);
-        const part = Math.round((100 * i) / (STEPS - 1));
-        pictures[i].button.setAttribute("aria-label", `${part}% of the way: go there`);
+        const percent = Math.round((100 * i) / (STEPS - 1));
+        pictures[i].button.setAttribute("aria-label", `${percent}% of the way: go there`);
       });
       stand();
     },
