@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rest_server import half, running
+from rest_server import half, running, until
 
 import tfp_realnvp as nvp
 from tfp_realnvp import serving
@@ -40,11 +40,12 @@ def served(tmp_path_factory):
     about = half(base, 1) / FILE
     about.parent.mkdir()
     about.write_text('{"flow": "half"}')
-    (base.parent / "empty").mkdir()
-    models = models_of([base, base.parent / "empty"])
+    damaged = base.parent / "damaged" / "1" / "saved_model.pb"
+    damaged.parent.mkdir(parents=True)
+    damaged.write_bytes(b"damaged")
+    models = models_of([base, damaged.parents[1]])
     with running(application(models, limits=Limits(max_rows=7)), ready=False) as server:
-        while server.ask("GET", "/playground/models")[1]["models"][0]["version"] is None:
-            pass
+        until(lambda: server.ask("GET", "/playground/models")[1]["models"][1]["error"])
         yield server
 
 
@@ -102,12 +103,14 @@ def test_nothing_else_is_served(served, path):
 
 
 def test_the_page_is_told_of_all_models(served):
-    assert served.ask("GET", "/playground/models") == (
+    code, reply = served.ask("GET", "/playground/models")
+    assert reply["models"][1].pop("error")
+    assert (code, reply) == (
         200,
         {
             "models": [
-                {"name": "half", "version": 1, "about": {"flow": "half"}},
-                {"name": "empty", "version": None, "about": None},
+                {"name": "half", "version": 1, "about": {"flow": "half"}, "error": ""},
+                {"name": "damaged", "version": None, "about": None},
             ],
             "max_rows": 7,
         },

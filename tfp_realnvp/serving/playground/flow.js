@@ -35,13 +35,14 @@ export class Flow {
 
   /** What stands under the title. */
   get sentence() {
-    const { flow, parameters } = this.about;
+    const { flow, parameters, facts = {} } = this.about;
     const event = this.shape.join("×") + (this.isImage ? `, ${this.levels} levels` : "");
     return [
       `${flow ?? this.name}, version ${this.version}`,
       this.isImage ? event : "points in the plane",
       this.classes === null ? null : `${this.classes} classes`,
       parameters ? `${parameters.toLocaleString("en")} parameters` : null,
+      ...Object.entries(facts).map(([what, value]) => `${what}: ${value.replaceAll("`", "")}`),
     ].filter(Boolean).join(" · ");
   }
 

@@ -10,6 +10,7 @@ import { say, showLatency } from "./page.js";
 export function latest(work, done) {
   let running = false;
   let waiting = null;
+  let failed = false;
 
   return async function call(...args) {
     waiting = { args, since: performance.now() };
@@ -21,8 +22,10 @@ export function latest(work, done) {
       try {
         done(await work(...args));
         showLatency(performance.now() - since);
-        say("");
+        if (failed) say("");
+        failed = false;
       } catch (error) {
+        failed = true;
         say(error.message);
       }
     }

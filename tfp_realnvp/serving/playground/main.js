@@ -37,12 +37,12 @@ async function show() {
 async function ready(signal) {
   for (;;) {
     const { models: all, max_rows: mostRows } = await models();
-    chooser.replaceChildren(...all.map(({ name }) => new Option(name)));
+    if (!chooser.options.length) chooser.append(...all.map(({ name }) => new Option(name)));
     const named = all.find(({ name }) => name === link.text("model"));
     const model = named ?? all.find(({ version }) => version !== null) ?? all[0];
     chooser.value = model.name;
     if (model.version !== null || signal.aborted) return [model, mostRows];
-    say(`${model.name} is being loaded.`);
+    say(model.error ? `${model.name} does not load: ${model.error}` : `${model.name} is being loaded.`);
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
 }

@@ -49,6 +49,7 @@ export function onePanel(root, flow, { looked }) {
   async function open(file) {
     try {
       pad.place(await createImageBitmap(file));
+      say("");
     } catch {
       say(`${file.name} is no picture that this browser reads.`);
     }

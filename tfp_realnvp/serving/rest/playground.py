@@ -15,6 +15,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tfp_realnvp.serving.rest.model import Model
+from tfp_realnvp.serving.rest.refusal import Refusal
 from tfp_realnvp.serving.rest.server import Server
 
 _TYPES = {
@@ -76,9 +78,17 @@ def playground(server: Server) -> list[Route]:
     ]
 
 
-def _described(name: str, model: Any) -> dict[str, Any]:
+def _described(name: str, model: Model) -> dict[str, Any]:
     """Returns a model's latest version, None while there is none, and what its export says."""
     available = model.available
     version = max(available, default=None)
     about = None if version is None else available[version].about
-    return {"name": name, "version": version, "about": about}
+    return {"name": name, "version": version, "about": about, "error": _error(model)}
+
+
+def _error(model: Model) -> str:
+    """Returns why the highest version that was looked at does not load; empty if it does."""
+    try:
+        return model.status()[0]["status"]["error_message"]
+    except Refusal:  # none was looked at yet
+        return ""
