@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from browser import NARROW, WIDE, chromium
 from constructors import perturb_weights
-from rest_server import running
+from rest_server import running, until
 
 import tfp_realnvp as nvp
 
@@ -40,7 +40,8 @@ def served(tmp_path_factory):
         reference = {"digits": np.linspace(3, 9, 200), "plane": np.linspace(1, 5, 100)}.get(name)
         nvp.export(dist, folder / name, version=1, reference=reference)
     app = application(models_of([folder / name for name in flows]))
-    with running(app) as server:
+    with running(app, ready=False) as server:
+        until(lambda: server.ask("GET", "/v2/health/ready")[0] == 200, seconds=600)
         yield server
 
 
