@@ -1,6 +1,7 @@
 """The playground in headless Chromium: every control is used, by mouse and by keys."""
 
 import base64
+import os
 import re
 import struct
 import urllib.parse
@@ -52,17 +53,12 @@ def browser():
 
 
 @pytest.fixture(autouse=True)
-def _nothing_leaves_and_nothing_fails(request):
-    if "browser" not in request.fixturenames:
-        yield
-        return
-    browser = request.getfixturevalue("browser")
+def _nothing_leaves_and_nothing_fails(browser):
     browser.requests(), browser.complaints()
     yield
-    addresses = {urllib.parse.urlsplit(url) for url in browser.requests()}
-    assert {a.hostname for a in addresses if a.scheme not in ("about", "data", "blob")} == {
-        "127.0.0.1"
-    }
+    addresses = [urllib.parse.urlsplit(url) for url in browser.requests()]
+    assert {a.hostname for a in addresses if a.scheme in ("http", "https")} == {"127.0.0.1"}
+    assert {a.scheme for a in addresses} <= {"http", "about"}
     assert browser.complaints() == []
 
 
@@ -274,6 +270,8 @@ def test_models_are_chosen_and_others_refused_in_a_sentence(browser, served):
 
 def test_a_drag_is_answered_at_once(browser, served):
     """Of a small flow, with the path to the server and back; see the page's own measure."""
+    if os.getloadavg()[0] > 2 * (os.cpu_count() or 1):
+        pytest.skip("the machine is busy with other work: nothing is timed")
     for name, css in (("digits", "[data-part=pad]"), ("plane", "[data-part=data] button")):
         browser.open(f"{served.url}/#model={name}")
         element = browser.all(css)[0]
