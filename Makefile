@@ -10,13 +10,14 @@ ROWS ?=
 BIN = $(VENV)/bin
 INSTALLED = $(VENV)/.installed
 DEV = $(VENV)/.installed-dev
+SERVE = $(VENV)/.installed-serve
 NOTEBOOKS = $(VENV)/.installed-notebooks
 DOCS = $(VENV)/.installed-docs
 
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 
 .DEFAULT_GOAL := help
-.PHONY: help install bench demo test slow notebooks docs lint format clean
+.PHONY: help install bench demo playground test slow browser notebooks docs lint format clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -36,6 +37,10 @@ $(DEV): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
+$(SERVE): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[serve]'
+	@touch $@
+
 $(NOTEBOOKS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --editable '.[notebooks]'
 	@touch $@
@@ -47,6 +52,9 @@ $(DOCS): $(INSTALLED)
 demo: $(INSTALLED)  ## Show samples of a trained flow; train one on embedded data, evaluate, export, reload
 	@$(BIN)/python scripts/demo.py --out runs/demo
 
+playground: $(SERVE)  ## Serve shipped flows with a page to play with
+	@$(BIN)/python scripts/playground.py
+
 bench: $(INSTALLED)  ## Time all rows; PEER_PYTHON=PATH has the peers, ROWS="train vector" chooses
 	@$(BIN)/python -m benchmarks.run --peer_python $(PEER_PYTHON) \
 	    $(if $(PEER_SCRIPTS),--peer_scripts $(PEER_SCRIPTS)) $(if $(ROWS),--rows $(ROWS))
@@ -56,6 +64,11 @@ test: $(DEV)  ## Run the tests (the slow ones apart)
 
 slow: $(DEV)  ## Run the slow tests
 	$(BIN)/python -m pytest -m slow --numprocesses $(WORKERS) --durations 10 $(TESTS)
+
+browser: $(DEV)  ## Try the playground in headless Chromium, which apt installs where it may
+	@command -v chromedriver >/dev/null || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null || \
+	    apt-get install -y --no-install-recommends chromium chromium-driver
+	$(BIN)/python -m pytest -m slow -rs tests/test_browser.py
 
 notebooks: $(NOTEBOOKS)  ## Run the notebooks from top to bottom, in place
 	$(BIN)/python scripts/run_notebooks.py

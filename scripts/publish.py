@@ -59,7 +59,8 @@ figure on `validation`, and `{split}` was not used before the figures above.
 
 ## Files
 
-Kernels are stored in half precision. `results.json` and `log.csv` are those of the run. SHA-256:
+Kernels are stored in half precision. `results.json` and `log.csv` are those of the run;
+`reference.json` is what the first 1,000 examples of `{split}` cost. SHA-256:
 
 {sums}
 """
@@ -106,6 +107,7 @@ def publish(args: argparse.Namespace) -> None:
         drawn = nvp.sample(given, count if classes is None else 1, temperature=temperature, seed=0)
         drawn = drawn.reshape(-1, *whole.event_shape)
         pictures.write_samples(target / f"samples_{temperature}.png", drawn, levels=whole.levels)
+    (target / "reference.json").write_text(reference(halved, config, results["split"]))
     for name in ("results.json", "log.csv"):
         shutil.copy(run / name, target / name)
 
@@ -159,6 +161,18 @@ def card(args, config: dict, results: dict, sums: dict[str, str], *, costs: str)
         machine=args.machine,
         sums="\n".join(f"    {value}  {name}" for name, value in sums.items()),
     )
+
+
+def reference(dist, config: dict, split: str) -> str:
+    """Returns what the first 1,000 examples of a split cost, ascending, for the playground."""
+    import numpy as np
+
+    import tfp_realnvp as nvp
+
+    data = nvp.datasets.load_arrays(config["dataset"], split, config["data_dir"])
+    x, labels = (None if part is None else part[:1000] for part in data)
+    costs = nvp.anomaly_scores(dist, x, labels if dist.num_classes is not None else None)
+    return json.dumps([round(value, 4) for value in np.sort(costs).tolist()]) + "\n"
 
 
 def store(dist, target: Path) -> None:

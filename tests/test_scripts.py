@@ -200,7 +200,8 @@ def test_the_demonstration_goes_from_samples_to_a_served_flow(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["train", "evaluate", "sample", "export", "serve", "demo", "check_saved_model"]
+    "name",
+    ["train", "evaluate", "sample", "export", "serve", "demo", "playground", "check_saved_model"],
 )
 def test_help(name):
     result = script(name, "--help")

@@ -28,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="publish OUT/VERSION: a number, or next for one more than the highest there",
     )
     parser.add_argument("--keep", type=int, help="versions that stay; all if not given")
+    parser.add_argument(
+        "--reference",
+        type=int,
+        default=0,
+        metavar="N",
+        help="test examples whose likelihoods go with it, for the playground to compare with",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -37,16 +44,19 @@ def run(args: argparse.Namespace) -> None:
     from tfp_realnvp.training import saving
 
     arguments.whole("export.py", "--num_importance_samples", args.num_importance_samples)
+    arguments.whole("export.py", "--reference", args.reference, least=0)
     if args.keep is not None:
         arguments.whole("export.py", "--keep", args.keep)
+    dist = saving.load(args.run)
     path = export(
-        saving.load(args.run),
+        dist,
         args.out,
         num_importance_samples=args.num_importance_samples,
         batch_size=args.batch_size,
         version=args.version,
         keep=args.keep,
         facts=_facts(Path(args.run)),
+        reference=_reference(dist, args) if args.reference else None,
     )
     print(f"SavedModel in {path}")
 
@@ -67,3 +77,20 @@ def _facts(run: Path) -> dict[str, Any]:
             split = f"{results['split']}, {results['examples']:,} examples"
             facts[f"{unit}, {split}"] = f"{results[name]:.4f}"
     return facts
+
+
+def _reference(dist: Any, args: argparse.Namespace) -> Any:
+    """Returns what the first examples of the run's test split cost, or of its validation split."""
+    from tfp_realnvp import datasets
+    from tfp_realnvp.training import runs
+    from tfp_realnvp.training.evaluation import arrays_for
+    from tfp_realnvp.uses.anomaly import anomaly_scores
+
+    config = runs.read_config(args.run)
+    where = (config.dataset, config.data_dir)
+    there = datasets.splits(*where, **config.data_options)
+    split = "test" if "test" in there else "validation"
+    arrays = arrays_for(dist, where[0], split, where[1], config.data_options)
+    x, labels, condition = (None if part is None else part[: args.reference] for part in arrays)
+    count = args.num_importance_samples if dist.levels is not None else 1
+    return anomaly_scores(dist, x, labels, condition=condition, num_importance_samples=count)

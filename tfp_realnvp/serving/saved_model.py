@@ -14,6 +14,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.files import folder_beside
 from tfp_realnvp.flow import Flow
+from tfp_realnvp.serving.about import checked_reference, write_about
 from tfp_realnvp.serving.card import write_card
 from tfp_realnvp.serving.signatures import signatures
 from tfp_realnvp.serving.versions import keep_latest, new_version, write_batching
@@ -29,6 +30,7 @@ def export(
     version: int | str | None = None,
     keep: int | None = None,
     facts: Mapping[str, Any] | None = None,
+    reference: Any = None,
 ) -> Path:
     """Writes a SavedModel; it loads and runs with TensorFlow alone.
 
@@ -66,6 +68,8 @@ def export(
         version: its number, or "next" for one more than the highest there; None for no versions.
         keep: how many versions stay; lower ones are removed once this one is there. None for all.
         facts: rows of the card that the flow itself does not know, such as its data and figures.
+        reference: what test examples cost, `[N]` in bits per dimension, of vectors in nats, as
+            `nvp.anomaly_scores(dist, test)` has them: the playground compares with these.
 
     Returns:
         The directory of the SavedModel.
@@ -73,7 +77,7 @@ def export(
     Raises:
         TypeError: not a flow.
         ValueError: the directory holds something, or is a file; a number below 1; a version that is
-            there, or `keep` without a version.
+            there, or `keep` without a version; a reference of other than finite numbers.
         OSError: it cannot be written; nothing half-written is left.
 
     Example:
@@ -91,6 +95,7 @@ def export(
         arguments.whole("export", "keep", keep)
         if version is None:
             raise ValueError("export needs a version where keep is given.")
+    reference = checked_reference(reference)
     base = directory = Path(directory)
     if version is not None:
         directory = base / str(new_version(base, version))
@@ -112,6 +117,7 @@ def export(
             )
             _drop_names_of_gradients(temporary)
             write_warmup(temporary, graphs)
+            write_about(temporary, dist, reference=reference, facts=facts or {})
             write_card(temporary, dist, graphs, facts or {})
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(temporary, target)

@@ -19,6 +19,7 @@ from starlette.routing import Route
 from tfp_realnvp.serving.rest.limits import Limits
 from tfp_realnvp.serving.rest.model import LOG
 from tfp_realnvp.serving.rest.model_config import ModelConfig
+from tfp_realnvp.serving.rest.playground import playground
 from tfp_realnvp.serving.rest.refusal import HTTP, Refusal
 from tfp_realnvp.serving.rest.server import Server
 
@@ -31,8 +32,8 @@ def application(
     """Makes an application that serves models; others can mount it under a path of theirs.
 
     It answers `/v1/...` as TensorFlow Serving does, `/v2/health/live` and `/v2/health/ready`, and
-    `/monitoring/prometheus/metrics`. Models are loaded when it starts; mounted, where it is not
-    told of the start, at its first request.
+    `/monitoring/prometheus/metrics`; `/` is the playground. Models are loaded when it starts;
+    mounted, where it is not told of the start, at its first request.
 
     Args:
         models: what to serve.
@@ -72,6 +73,7 @@ def application(
             Route("/v2/health/live", live),
             Route("/v2/health/ready", ready),
             Route("/monitoring/prometheus/metrics", metrics),
+            *playground(server),
         ],
         exception_handlers={HTTPException: _no_route},
         lifespan=lifespan,

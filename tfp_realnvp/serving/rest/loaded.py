@@ -12,6 +12,7 @@ import tensorflow as tf
 from google.protobuf.json_format import MessageToDict
 from tensorflow.core.protobuf import saved_model_pb2
 
+from tfp_realnvp.serving.about import read_about
 from tfp_realnvp.serving.rest.refusal import Refusal
 from tfp_realnvp.serving.warmup import read_warmup
 
@@ -33,8 +34,8 @@ class Loaded:
     Raises:
         OSError: there is none.
         Refusal: a warm-up request fails.
-        ValueError: its graphs reach for files or for Python, or the file of warm-up requests is
-            damaged.
+        ValueError: its graphs reach for files or for Python, or the file of warm-up requests, or
+            what the export says of itself, is damaged.
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
@@ -45,6 +46,7 @@ class Loaded:
         self._model = tf.saved_model.load(str(directory))  # holds the variables
         self.signatures: dict[str, Any] = dict(self._model.signatures)
         self.metadata = _signature_defs(model)
+        self.about = read_about(directory)
         for name, inputs in read_warmup(directory):
             for _ in range(2):  # TensorFlow optimizes a graph at its first run, and plans memory
                 self.run(name, inputs)
