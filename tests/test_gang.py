@@ -10,13 +10,13 @@ import time
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 import tfp_realnvp as nvp
 from tfp_realnvp.training import gang
 
 pytest.importorskip("ray.train")
+psutil = pytest.importorskip("psutil")
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -64,7 +64,7 @@ class TfdsFolder(Source):
                     f"{name} holds the features {', '.join(features)}, where an 'image' of 8 bits "
                     "was expected."
                 )
-            self._classes = label.num_classes if hasattr(label, "num_classes") else None
+            self._classes: int | None = getattr(label, "num_classes", None)
         shape = (*(self._size or image.shape[:2]), image.shape[2])
         if None in shape:
             raise DatasetError(
