@@ -6,6 +6,7 @@ import errno
 import itertools
 import math
 import os
+import weakref
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -115,7 +116,7 @@ def rows_of_file(
     Raises:
         OSError: the file cannot be read.
     """
-    file = open(path, "rb", buffering=0)  # noqa: SIM115
+    descriptor = os.open(path, os.O_RDONLY)
     dtype, event = np.dtype(dtype), tuple(shape[1:])
     size = math.prod(event) * dtype.itemsize
 
@@ -130,12 +131,14 @@ def rows_of_file(
             into = bytes_of_rows[start:stop].data.cast("B")
             place = offset + int(numbers[start]) * size
             while into:
-                count = os.preadv(file.fileno(), [into], place)
-                if not count:
+                found = os.pread(descriptor, len(into), place)
+                if not found:
                     raise OSError(errno.EIO, "it is shorter than it was", os.fspath(path))
-                into, place = into[count:], place + count
+                into[: len(found)] = found
+                into, place = into[len(found) :], place + len(found)
         return rows
 
+    weakref.finalize(read, os.close, descriptor)
     return StoredRows(read, shape, dtype)
 
 

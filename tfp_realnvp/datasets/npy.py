@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import struct
+import weakref
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,7 +88,8 @@ class Spool:
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
-        self._file = path.open("xb", buffering=0)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        weakref.finalize(self, os.close, self._descriptor)
         self._path, self._shape, self._dtype = path, shape, np.dtype(dtype)
         self._size = math.prod(shape[1:]) * self._dtype.itemsize
 
@@ -96,7 +98,7 @@ class Spool:
         left = np.ascontiguousarray(values, self._dtype).data.cast("B")
         place = row * self._size
         while left:
-            count = os.pwrite(self._file.fileno(), left, place)
+            count = os.pwrite(self._descriptor, left, place)
             left, place = left[count:], place + count
 
     def rows(self) -> StoredRows:
