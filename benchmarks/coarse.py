@@ -3,7 +3,7 @@
 Flows of one seed begin at the same weights and see the same images in the same batches; bits/dim
 are of the test images alone, with one sample of the noise.
 
-    python -m benchmarks.coarse --epochs 12 --seeds 2 --option width=8 --option couplings=4
+    python -m benchmarks.coarse --epochs 15 --seeds 2 --option width=8 --option couplings=4
     python -m benchmarks.coarse --flow uva_multiscale --dataset mnist --epochs 3 --seeds 3
 """
 
