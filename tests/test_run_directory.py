@@ -279,7 +279,7 @@ def test_without_any_other_split_a_run_trains_all_the_same(tmp_path, capsys):
 def test_every_split_is_looked_at_before_the_first_step(
     tmp_path, monkeypatch, split, broken, labels, sentence
 ):
-    def load_arrays(name, asked="train", data_dir=None):
+    def load_rows(name, asked="train", data_dir=None, *, memory):
         if asked == split:
             return broken, None if labels is None else np.array(labels)
         return points(20), None if labels is None else np.arange(20) % 3
@@ -287,7 +287,7 @@ def test_every_split_is_looked_at_before_the_first_step(
     info = nvp.datasets.DatasetInfo("broken", (2,), None, 3 if labels else None, "vector")
     monkeypatch.setattr("tfp_realnvp.datasets.info", lambda *a, **k: info)
     monkeypatch.setattr("tfp_realnvp.datasets.splits", lambda *a, **k: nvp.datasets.SPLITS)
-    monkeypatch.setattr("tfp_realnvp.datasets.load_arrays", load_arrays)
+    monkeypatch.setattr("tfp_realnvp.datasets.load_rows", load_rows)
     monkeypatch.setattr(nvp.FlowModel, "fit", None)
     with pytest.raises(ValueError, match=f"^Split '{split}' of broken.*{sentence}"):
         train(config("broken", conditional=labels is not None), tmp_path / "run")

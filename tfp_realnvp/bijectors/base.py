@@ -219,9 +219,10 @@ class FlowBijector(Bridge):
     @property
     def is_conditional(self) -> bool:
         """Whether labels or a condition, where there are any, reach this bijector or a member."""
-        return any(getattr(layer, "given_size", 0) for layer in self._own_layers) or any(
-            member.is_conditional for member in self.members
-        )
+        return any(
+            getattr(layer, "given_size", 0) or getattr(layer, "condition_channels", 0)
+            for layer in self._own_layers
+        ) or any(member.is_conditional for member in self.members)
 
     @property
     def condition_shape(self) -> tuple[int | None, ...] | None:

@@ -34,7 +34,7 @@ def weights_of_rows(
     scope = bijector._scope
     num_classes, vector_size = scope.num_classes, scope.vector_size
     given = functools.partial(given_to_rows, context, dtype=scope.dtype, name=bijector.name)
-    weights = list(tables)
+    weights = [tf.convert_to_tensor(table) for table in tables]
     if num_classes is not None:
         classes = given(num_classes, 0)
         weights = [classes @ table for table in weights]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp.bijectors.base import FlowBijector, Shape
@@ -89,7 +90,7 @@ class Radial(FlowBijector):
 def _length(value: tf.Tensor) -> tf.Tensor:
     """Returns lengths `[N, 1]`, which have a gradient at 0 too."""
     square = tf.reduce_sum(tf.square(value), -1, keepdims=True)
-    return tf.sqrt(tf.maximum(square, value.dtype.as_numpy_dtype(1e-30)))
+    return tf.sqrt(tf.maximum(square, np.finfo(value.dtype.as_numpy_dtype).tiny))
 
 
 def _log_det(r: tf.Tensor, alpha: tf.Tensor, margin: tf.Tensor, size: int) -> tf.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,9 @@ _IMAGE, _LABEL = "image", "label"
 
 def is_prepared(folder: Path) -> bool:
     """Returns whether a folder is one that TFDS has prepared, such as `NAME/1.0.0`."""
-    return all((folder / file).is_file() for file in _FILES)
+    with contextlib.suppress(OSError):  # of what cannot be looked into, others have the sentence
+        return all((folder / file).is_file() for file in _FILES)
+    return False
 
 
 class TfdsFolder(Source):

@@ -11,13 +11,18 @@ from tfp_realnvp.training.run_config import RunConfig
 
 
 def distributed(
-    strategy: tf.distribute.Strategy, make: Callable[[tuple[int, int]], tf.data.Dataset]
+    strategy: tf.distribute.Strategy,
+    make: Callable[[tuple[int, int]], tf.data.Dataset],
+    *,
+    repeat: bool = False,
 ) -> Any:
     """Returns batches of which each replica takes its own rows.
 
     Args:
         strategy: of the replicas.
         make: gives what the i-th of n replicas takes, of `(i, n)`; see `datasets.batches`.
+        repeat: whether replicas begin again at its end, where Keras counts the steps: it does not
+            start a data set of several anew.
     """
     count = strategy.num_replicas_in_sync
     if count == 1:
@@ -26,7 +31,7 @@ def distributed(
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         own = count // context.num_input_pipelines
         first = own * context.input_pipeline_id
-        parts = [make((first + i, count)) for i in range(own)]
+        parts = [make((first + i, count)).repeat(None if repeat else 1) for i in range(own)]
         # Its replicas take batches in turn.
         return tf.data.Dataset.choose_from_datasets(parts, tf.data.Dataset.range(own).repeat())
 

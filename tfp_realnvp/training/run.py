@@ -209,13 +209,16 @@ class Run:
                 self.data.train, seed=config.seed, start_step=start, flip=config.flip, part=part
             ),
         )
-        held_out, validation = self.data.validation, None
+        held_out, validation, steps = self.data.validation, None, None
         if held_out is not None:
+            if self.strategy.num_replicas_in_sync > 1:
+                steps = -(-len(held_out[0]) // self.batch_size)
             validation = distribution.distributed(
                 self.strategy,
                 lambda part: self._batches(
                     held_out, seed=0, shuffle=False, drop_remainder=False, part=part
                 ),
+                repeat=True,
             )
         self.model.fit(
             stream,
@@ -228,7 +231,7 @@ class Run:
             initial_epoch=first_epoch,
             epochs=stop_epoch,
             steps_per_epoch=self.steps_per_epoch - offset,
-            validation_steps=held_out and -(-len(held_out[0]) // self.batch_size),
+            validation_steps=steps,
             shuffle=False,  # the stream is shuffled already
             callbacks=self.callbacks,
             verbose=0,
