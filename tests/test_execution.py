@@ -21,9 +21,14 @@ SAME = {"rtol": 1e-9, "atol": 1e-9}
 SAME32 = {"rtol": 1e-4, "atol": 1e-3}
 
 
+# Their graphs take long, and are like those of others.
+LONG = {"lecture_realnvp", "flowpp", "jet", "uva_vardeq", "nsf"}
+
+
 def flows():
     for name in SMALL:
-        yield pytest.param(name, shape_of(name, (2,)), id=name)
+        marks = [pytest.mark.slow] if name in LONG else []
+        yield pytest.param(name, shape_of(name, (2,)), id=name, marks=marks)
     for name in ("realnvp", "glow", "nsf", "residual"):
         yield pytest.param(name, (4, 4, 1) if name == "realnvp" else (4,), id=f"{name} too")
 
@@ -46,13 +51,13 @@ def data(shape, dist):
     return x, None if dist.num_classes is None else np.arange(ROWS) % dist.num_classes
 
 
-@pytest.fixture(params=[1, 2, 4], ids=lambda n: f"{n} cores")
+@pytest.fixture(params=[1, 2, pytest.param(4, marks=pytest.mark.slow)], ids=lambda n: f"{n} cores")
 def cores(request, monkeypatch):
     monkeypatch.setattr(device, "cores", lambda: request.param)
     return request.param
 
 
-@pytest.mark.parametrize(("name", "shape"), flows())
+@pytest.mark.parametrize(("name", "shape"), list(flows()))
 @pytest.mark.parametrize(
     "plans",
     [
@@ -97,7 +102,7 @@ def test_uniform_noise_is_the_same_bit_for_bit(cores):
         np.testing.assert_array_equal(noise, expected)
 
 
-@pytest.mark.parametrize(("name", "shape"), flows())
+@pytest.mark.parametrize(("name", "shape"), list(flows()))
 def test_gradients_of_a_step(name, shape):
     results = {}
     # Statistics of whole batches want whole batches.

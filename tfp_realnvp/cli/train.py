@@ -190,12 +190,17 @@ def run(args: argparse.Namespace) -> None:
     config = runs.RunConfig(**settings | _device_settings(args))
     options = {
         "resume": args.resume,
-        "checkpoint_seconds": args.checkpoint_seconds,
         "result_examples": args.test_examples or None,
         "memory": 1e9 * args.memory,
     }
     if args.workers == 1 and args.ray is None:
-        results = runs.train(config, args.out, devices=args.devices, **options)
+        results = runs.train(
+            config,
+            args.out,
+            devices=args.devices,
+            checkpoint_seconds=args.checkpoint_seconds,
+            **options,
+        )
     else:
         results = gang.train(
             config,

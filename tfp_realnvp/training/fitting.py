@@ -162,6 +162,9 @@ class Fitting(keras.Model):
         count = self._examples_to_start_from()
         return looked_into(source, count, check=self._check, second=self._second)
 
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Does nothing: a flow is built. Keras would take the mean of workers' images for it."""
+
     @property
     def _second(self) -> str:
         """What stands by itself behind the examples of a batch."""

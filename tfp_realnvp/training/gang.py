@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import os
 import platform
 import secrets
@@ -35,7 +36,6 @@ def train(
     address: str | None = None,
     max_failures: int = 3,
     resume: bool = False,
-    checkpoint_seconds: float = 60.0,
     result_examples: int | None = 2000,
     memory: float = 2e9,
 ) -> dict[str, Any]:
@@ -52,7 +52,6 @@ def train(
         address: of a Ray cluster, such as `"auto"` or `"ray://head:10001"`; None for this machine.
         max_failures: restarts after which the run ends.
         resume: see `nvp.runs.train`.
-        checkpoint_seconds: see `nvp.runs.train`.
         result_examples: see `nvp.runs.train`.
         memory: see `nvp.runs.train`; of each worker.
 
@@ -86,7 +85,6 @@ def train(
         "out": str(out),
         "name": name,
         "versions": _versions(),
-        "checkpoint_seconds": checkpoint_seconds,
         "result_examples": result_examples,
         "memory": memory,
     }
@@ -181,7 +179,8 @@ def _train(settings: dict[str, Any], out: Path, *, is_chief: bool) -> None:
         )
         run.begin(
             interruption,
-            checkpoint_seconds=settings["checkpoint_seconds"],
+            # Workers have no common time: they save together, at the end of each epoch.
+            checkpoint_seconds=math.inf,
             memory=settings["memory"],
         )
         run.fit()

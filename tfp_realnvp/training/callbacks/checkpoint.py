@@ -81,8 +81,6 @@ class Checkpoint(keras.callbacks.Callback):
         Raises:
             NotFiniteError: there are weights that are not finite, from which nothing can go on.
         """
-        if not self.writes:
-            return
         arrays: dict[str, Any] = {
             f"{group}/{i}": value
             for group, variables in self._groups().items()
@@ -94,11 +92,13 @@ class Checkpoint(keras.callbacks.Callback):
                 f"Weights are no longer finite after step {steps}: lower the learning rate or clip "
                 "the gradients (global_clipnorm)."
             )
+        self._last, self.steps = time.monotonic(), steps
+        if not self.writes:  # but all workers read metrics, which are sums over them
+            return
         states = {name: callback.get_state() for name, callback in self.stateful.items()}
         arrays["states"] = np.array(json.dumps(states))
         with replacing(self.path) as temporary:
             np.savez(temporary, **arrays)
-        self._last, self.steps = time.monotonic(), steps
 
     def restore(self, model: keras.Model) -> int:
         """Restores a compiled model and the stateful callbacks.
