@@ -42,7 +42,7 @@ def train(
     """Trains a flow on several workers, as `nvp.runs.train` does on one.
 
     A worker or a machine that is lost costs a restart of all from the end of the last epoch, and
-    nothing else: the weights are those of a gang of this size that lost nobody, bit for bit. A gang of
+    nothing else: the weights are those of a gang of this size that lost nobody, bit for bit. One of
     another size differs in how sums are rounded. `resume` may change the size.
 
     Args:
