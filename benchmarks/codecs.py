@@ -44,7 +44,7 @@ def jpeg_xl(image: np.ndarray) -> bytes:
     code = imagecodecs.jpegxl_encode(image, effort=9, lossless=True, usecontainer=False)
     if not np.array_equal(imagecodecs.jpegxl_decode(code), image):
         raise ValueError("JPEG XL does not give the image back.")
-    return code
+    return bytes(code)
 
 
 def zpaq(data: bytes) -> int:
