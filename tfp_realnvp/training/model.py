@@ -236,7 +236,14 @@ class FlowModel(Fitting):
             self.optimizer.apply_gradients(zip(gradients, variables, strict=True))
 
         # Replicas meet in the update, which TensorFlow does not let them do under a condition.
-        if tf.distribute.get_strategy().num_replicas_in_sync > 1:
+        replicas = tf.distribute.get_strategy().num_replicas_in_sync
+        if replicas > 1:
+            # Keras clips what each replica has, and adds up then: it gets equal parts of the whole
+            # gradients, which are clipped already.
+            pairs = zip(gradients, variables, strict=True)
+            gradients, variables = zip(*(p for p in pairs if p[0] is not None), strict=True)
+            whole = self.optimizer._clip_gradients([sum_over_replicas(g) for g in gradients])
+            gradients = [gradient / replicas for gradient in whole]
             apply()
         else:
             tf.cond(tf.math.is_finite(loss), apply, lambda: None)
