@@ -67,8 +67,9 @@ def main() -> None:
     parser.add_argument("--step_s", type=float, required=True, help="of one worker, for its batch")
     parser.add_argument("--latency_ms", type=float, default=0.1, help="between two machines")
     parser.add_argument("--weak", action="store_true", help="a batch for each worker")
+    parser.add_argument("--clip", action="store_true", help="gradients are added up twice")
     args = parser.parse_args()
-    size = 4 * args.parameters
+    size = 4 * args.parameters * (2 if args.clip else 1)
     print(f"Gradients: {size / 1e6:.1f} MB; two workers send {size / 1e6:.1f} MB each in a step")
     parts = {"compute": args.step_s, "size": size, "latency": args.latency_ms / 1e3}
     print("\n".join(table(WORKERS, weak=args.weak, **parts)))

@@ -46,6 +46,11 @@ def test_rows_are_those_of_an_array():
     assert (len(rows), rows.ndim, rows.nbytes) == (40, 4, IMAGES.nbytes)
     for index in (SOME, SOME.tolist(), 7, -1 % 40, slice(None), slice(3, 30, 5), slice(-4, None)):
         np.testing.assert_array_equal(rows[index], IMAGES[index])
+    some = np.arange(40) % 3 == 0
+    for index in (-1, [-1, 0, -40], some, np.array([], int)):
+        np.testing.assert_array_equal(rows[index], IMAGES[index])
+    with pytest.raises(IndexError, match="There are 40 rows, got the numbers"):
+        rows[[3, 40]]
     np.testing.assert_array_equal(np.asarray(rows), IMAGES)
     np.testing.assert_array_equal(rows.take(SOME)[2:4], IMAGES[SOME[2:4]])
     halves = rows.changed(lambda part, numbers: part[:, :2] + 0.5, (2, 4, 1), np.float64)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 # Rows of so many bytes are read into memory at once, unless told otherwise.
-IN_MEMORY = 2**31
+IN_MEMORY = 2_000_000_000
 # What a look at more than that has in memory at a time.
 BYTES_AT_ONCE = 2**26
 
@@ -24,8 +24,8 @@ BYTES_AT_ONCE = 2**26
 class StoredRows:
     """An array `[N, ...]` of which rows are read when they are asked for.
 
-    It is indexed as an array is, by a number, a slice or an array of numbers of rows, and gives
-    NumPy arrays; `np.asarray` reads all of it.
+    It is indexed as an array is, by a number, a slice or an array of numbers of rows, or of bools,
+    and gives NumPy arrays; `np.asarray` reads all of it.
 
     Args:
         read: gives rows `[M, ...]` by their numbers, int64 `[M]`; it may be called from several
@@ -63,7 +63,11 @@ class StoredRows:
     def __getitem__(self, rows: Any) -> np.ndarray:
         if isinstance(rows, slice):
             return self._read(np.arange(*rows.indices(len(self))))
-        numbers = np.asarray(rows, np.int64)
+        numbers = np.asarray(rows)
+        numbers = np.flatnonzero(numbers) if numbers.dtype == bool else numbers.astype(np.int64)
+        numbers = np.where(numbers < 0, numbers + len(self), numbers)
+        if numbers.size and not (numbers.min() >= 0 and numbers.max() < len(self)):
+            raise IndexError(f"There are {len(self)} rows, got the numbers {rows}.")
         return self._read(numbers) if numbers.ndim else self._read(numbers[None])[0]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:

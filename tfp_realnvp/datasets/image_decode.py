@@ -220,6 +220,15 @@ def _without_transparency(
     return Image.alpha_composite(Image.new("RGBA", image.size, background), image), True
 
 
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Returns uint8 [H, W, C], C = 1 or 3, as `crop_and_resize` brings it to a size."""
+    from PIL import Image
+
+    grey = image.shape[-1] == 1
+    picture = crop_and_resize(Image.fromarray(image[..., 0] if grey else image), size)
+    return np.asarray(picture).reshape(*size, image.shape[-1])
+
+
 def crop_and_resize(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Takes the largest centred crop of the proportions of (H, W), and resizes it to that.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from tfp_realnvp.core.stored import StoredRows, taken
 from tfp_realnvp.datasets.base import DatasetError, DatasetInfo, Source, StoredArrays
-from tfp_realnvp.datasets.image_decode import Decoding, crop_and_resize
+from tfp_realnvp.datasets.image_decode import Decoding, resized
 
 
 class Selection(Source):
@@ -99,9 +99,4 @@ class Selection(Source):
 
 
 def _resized(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    from PIL import Image
-
-    grey = images.shape[-1] == 1
-    pictures = [Image.fromarray(image[..., 0] if grey else image) for image in images]
-    resized = np.stack([np.asarray(crop_and_resize(picture, size)) for picture in pictures])
-    return resized[..., None] if grey else resized
+    return np.stack([resized(image, size) for image in images])

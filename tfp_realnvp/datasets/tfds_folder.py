@@ -18,7 +18,7 @@ from tfp_realnvp.datasets.base import (
     StoredArrays,
 )
 from tfp_realnvp.datasets.cache import cache_root, cached, file_identity
-from tfp_realnvp.datasets.image_decode import Decoding, crop_and_resize
+from tfp_realnvp.datasets.image_decode import Decoding, resized
 from tfp_realnvp.datasets.npy import Spool
 from tfp_realnvp.datasets.splitting import cut_in_order, hold_out_last_tenth
 from tfp_realnvp.datasets.tfds_build import quiet
@@ -130,15 +130,8 @@ class TfdsFolder(Source):
             config = tfds.ReadConfig(interleave_cycle_length=1, try_autocache=False)
             records = self._builder.as_dataset(split=split, shuffle_files=False, read_config=config)
             for row, record in enumerate(records.as_numpy_iterator()):
-                spool[row] = self._resized(record[_IMAGE])
+                image = record[_IMAGE]
+                spool[row] = image if self._size is None else resized(image, self._size)
                 if self._classes is not None:
                     labels[row] = record[_LABEL]
         return spool.rows(), None if self._classes is None else labels
-
-    def _resized(self, image: np.ndarray) -> np.ndarray:
-        from PIL import Image
-
-        if self._size is None:
-            return image
-        picture = Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image)
-        return np.asarray(crop_and_resize(picture, self._size)).reshape(self._shape)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tfp_realnvp.core import arguments
+from tfp_realnvp.core.stored import IN_MEMORY
 from tfp_realnvp.training import run_directory
 from tfp_realnvp.training.interruption import Interrupted, Interruption
 from tfp_realnvp.training.run_config import RunConfig
@@ -37,7 +38,7 @@ def train(
     max_failures: int = 3,
     resume: bool = False,
     result_examples: int | None = 2000,
-    memory: float = 2e9,
+    memory: float = IN_MEMORY,
 ) -> dict[str, Any]:
     """Trains a flow on several workers, as `nvp.runs.train` does on one.
 
@@ -79,11 +80,13 @@ def train(
         run_directory.agree(out, config, resume=resume)
     out.mkdir(parents=True, exist_ok=True)
     name = secrets.token_hex(8)
+    (out / _REASON).unlink(missing_ok=True)  # of one that was killed
     (out / _MARK).write_text(name)
     settings = {
         "config": dataclasses.asdict(config),
         "out": str(out),
         "name": name,
+        "folder": os.getcwd(),
         "versions": _versions(),
         "result_examples": result_examples,
         "memory": memory,
@@ -162,6 +165,8 @@ def _train(settings: dict[str, Any], out: Path, *, is_chief: bool) -> None:
     from tfp_realnvp.execution import device
     from tfp_realnvp.training.run import Run
 
+    # Relative paths of data are the caller's; Ray's workers begin elsewhere.
+    os.chdir(settings["folder"])
     config = RunConfig(**settings["config"])
     if config.shards > 1:
         device.use_shards(config.shards)

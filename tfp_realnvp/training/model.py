@@ -237,13 +237,16 @@ class FlowModel(Fitting):
 
         # Replicas meet in the update, which TensorFlow does not let them do under a condition.
         replicas = tf.distribute.get_strategy().num_replicas_in_sync
-        if replicas > 1:
+        optimizer = self.optimizer
+        clips = optimizer.clipnorm or optimizer.global_clipnorm or optimizer.clipvalue
+        if replicas > 1 and clips:
             # Keras clips what each replica has, and adds up then: it gets equal parts of the whole
-            # gradients, which are clipped already.
+            # gradients, which are clipped already. So they are added up twice.
             pairs = zip(gradients, variables, strict=True)
             gradients, variables = zip(*(p for p in pairs if p[0] is not None), strict=True)
-            whole = self.optimizer._clip_gradients([sum_over_replicas(g) for g in gradients])
+            whole = optimizer._clip_gradients([sum_over_replicas(g) for g in gradients])
             gradients = [gradient / replicas for gradient in whole]
+        if replicas > 1:
             apply()
         else:
             tf.cond(tf.math.is_finite(loss), apply, lambda: None)
