@@ -1,13 +1,29 @@
-"""A server in a thread of the tests, and small models that load at once."""
+"""A server in a thread of the tests or in a process, and small models that load at once."""
 
 import contextlib
 import http.client
 import json
+import re
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 import tensorflow as tf
+
+SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "serve.py"
+# Two versions of a model, the first with a label.
+CONFIG = """
+model_config_list {
+  config {
+    name: "two" base_path: "%s" model_platform: "tensorflow"
+    model_version_policy { specific { versions: 123 versions: 124 } }
+    version_labels { key: "stable" value: 123 }
+  }
+}
+"""
 
 
 class Half(tf.Module):
@@ -77,6 +93,53 @@ def running(app, ready=True):
     yield found
     server.should_exit = True
     thread.join(30)
+
+
+class Process:
+    """`serve.py`, once it is ready; its log is read line by line."""
+
+    def __init__(self, *args, cwd=None):
+        self.process = subprocess.Popen(
+            [sys.executable, str(SCRIPT), *map(str, args), "--port", "0", "--poll_seconds", "0.1"],
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=cwd,
+        )
+        self.log = []
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self):
+        for line in self.process.stderr:
+            found = re.search(r'{"time".*}$', line)  # Ray writes before it whose line it is
+            self.log.append(json.loads(found[0]) if found else {"event": line})
+
+    def wait_for(self, event, count=1, seconds=180):
+        end = time.monotonic() + seconds
+        while True:
+            found = [line for line in self.log if line["event"] == event]
+            if len(found) >= count:
+                return found[-1]
+            assert self.process.poll() is None and time.monotonic() < end, self.log
+            time.sleep(0.05)
+
+
+@contextlib.contextmanager
+def serving_halves(folder):
+    """Yields a server, with small limits, of `half`, the latest of three versions, and of `two`."""
+    from tfp_realnvp.serving.rest.application import application
+    from tfp_realnvp.serving.rest.limits import Limits
+    from tfp_realnvp.serving.rest.model_config import models_of
+
+    base = folder / "half"
+    base.mkdir()
+    for version in (122, 123, 124):
+        half(base, version, add=version - 121)
+    (folder / "models").write_text(CONFIG % base)
+    limits = Limits(max_body_bytes=20_000, max_rows=64, max_num_samples=10, timeout_seconds=30)
+    app = application(models_of([base], folder / "models"), limits=limits, poll_seconds=0.05)
+    with running(app) as server:
+        until(lambda: len(app.state.server.models["two"].available) == 2)
+        yield server
 
 
 def until(true, seconds=120):

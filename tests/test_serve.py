@@ -1,19 +1,14 @@
 """A flow served from the command line, and the client; the end of the process."""
 
 import concurrent.futures
-import json
 import re
 import signal
-import subprocess
-import sys
-import threading
-import time
 import urllib.request
-from pathlib import Path
 
 import numpy as np
 import pytest
 from constructors import perturb_weights
+from rest_server import Process
 from tolerances import FLOAT32
 
 import tfp_realnvp as nvp
@@ -24,34 +19,7 @@ pytest.importorskip("starlette")
 pytest.importorskip("uvicorn")
 pytest.importorskip("prometheus_client")
 
-SCRIPT = Path(__file__).resolve().parents[1] / "scripts" / "serve.py"
 LEVELS, CLASSES = 8, 3
-
-
-class Process:
-    """`serve.py`, once it is ready; its log is read line by line."""
-
-    def __init__(self, *args):
-        self.process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), *map(str, args), "--port", "0", "--poll_seconds", "0.1"],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self.log, self.port = [], None
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self):
-        for line in self.process.stderr:
-            self.log.append(json.loads(line) if line.startswith("{") else {"event": line})
-
-    def wait_for(self, event, count=1, seconds=180):
-        end = time.monotonic() + seconds
-        while True:
-            found = [line for line in self.log if line["event"] == event]
-            if len(found) >= count:
-                return found[-1]
-            assert self.process.poll() is None and time.monotonic() < end, self.log
-            time.sleep(0.05)
 
 
 @pytest.fixture(scope="module")
