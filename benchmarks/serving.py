@@ -1,4 +1,4 @@
-"""Puts a server under load, and prints a table: first requests, batches, memory, versions, its end.
+"""Puts a server under load, and prints a table: first requests, batches, memory, versions, ends.
 
     python -m benchmarks.serving
     python -m benchmarks.serving --model runs/mnist --rows first batches
@@ -14,6 +14,8 @@ import concurrent.futures
 import contextlib
 import http.client
 import json
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,7 +25,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -59,7 +61,8 @@ class Server:
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
-            self.log.append(json.loads(line) if line.startswith("{") else {"event": line})
+            found = re.search(r'{"time".*}$', line)  # Ray writes before it whose line it is
+            self.log.append(json.loads(found[0]) if found else {"event": line})
 
     def wait_for(self, event: str, count: int = 1) -> dict[str, Any]:
         """Returns the line of the log that is the n-th of an event."""
@@ -93,6 +96,20 @@ def serving(base: Path, *options: str) -> Iterator[Server]:
         server.process.kill()
 
 
+class Answer(NamedTuple):
+    """What became of a request.
+
+    Attributes:
+        code: of the answer, 0 where there is none.
+        seconds: until it came.
+        at: when it came.
+    """
+
+    code: int
+    seconds: float
+    at: float
+
+
 class Client:
     """One connection, which is made anew where the server has closed it."""
 
@@ -102,13 +119,13 @@ class Client:
 
     def status(self) -> int:
         """Asks for the state of the model; returns the code of the answer."""
-        return self._ask("GET", "", None)[0]
+        return self._ask("GET", "", None).code
 
-    def ask(self) -> tuple[int, float]:
-        """Returns the code of an answer, 0 where there is none, and the seconds until it came."""
+    def ask(self) -> Answer:
+        """Asks for what the body is about."""
         return self._ask("POST", ":predict", self._body)
 
-    def _ask(self, method: str, what: str, body: bytes | None) -> tuple[int, float]:
+    def _ask(self, method: str, what: str, body: bytes | None) -> Answer:
         start = time.perf_counter()
         try:
             if self._connection is None:
@@ -119,7 +136,8 @@ class Client:
             code = answer.status
         except (OSError, http.client.HTTPException):
             self._connection, code = None, 0
-        return code, time.perf_counter() - start
+        end = time.perf_counter()
+        return Answer(code, end - start, end)
 
 
 class Load:
@@ -135,16 +153,16 @@ class Load:
         self._pool = concurrent.futures.ThreadPoolExecutor(len(bodies))
         self._answers = [self._pool.submit(self._ask, Client(port, body)) for body in bodies]
 
-    def _ask(self, client: Client) -> list[tuple[int, float]]:
+    def _ask(self, client: Client) -> list[Answer]:
         answers = []
         while not self._stop.is_set():
             answers.append(client.ask())
-            if not answers[-1][0]:
+            if not answers[-1].code:
                 time.sleep(0.01)
         return answers
 
-    def stop(self) -> list[tuple[int, float]]:
-        """Returns all answers, see `Client.ask`, once the last has come."""
+    def stop(self) -> list[Answer]:
+        """Returns all answers, once the last has come."""
         self._stop.set()
         found = [answer for each in self._answers for answer in each.result()]
         self._pool.shutdown()
@@ -176,7 +194,7 @@ def first(base: Path, bodies: list[bytes], args: argparse.Namespace) -> list[Row
         with serving(base) as server:
             client = Client(server.port, bodies[0])
             assert client.status() == 200
-            times.append([client.ask()[1] for _ in range(10)])
+            times.append([client.ask().seconds for _ in range(10)])
     began, tenth = np.median(times, 0)[[0, 9]]
     what = "first request after ready"
     against = f"tenth: {1e3 * tenth:.1f} ms"
@@ -191,7 +209,7 @@ def batches(base: Path, bodies: list[bytes], args: argparse.Namespace) -> list[R
             load = Load(server.port, bodies)
             time.sleep(args.seconds)
             answers = load.stop()
-        seconds = [took for code, took in answers if code == 200]
+        seconds = [answer.seconds for answer in answers if answer.code == 200]
         rates[name] = len(seconds) / args.seconds
         slowest[name] = 1e3 * np.percentile(seconds, 99)
     ratio = rates["batched"] / rates["unbatched"]
@@ -212,7 +230,7 @@ def memory(base: Path, bodies: list[bytes], args: argparse.Namespace) -> list[Ro
         clients = [Client(server.port, body) for body in bodies[:8]]
 
         def each(client: Client, count: int) -> bool:
-            return all(client.ask()[0] == 200 for _ in range(count))
+            return all(client.ask().code == 200 for _ in range(count))
 
         def ask(count: int) -> float:
             assert all(pool.map(each, clients, [count // 8] * 8))
@@ -245,7 +263,7 @@ def versions(base: Path, bodies: list[bytes], args: argparse.Namespace) -> list[
                 server.wait_for("version ready", count=version)
             after = server.megabytes()
             answers = load.stop()
-    failed = sum(code != 200 for code, _ in answers)
+    failed = sum(answer.code != 200 for answer in answers)
     what = f"requests that fail while {args.versions} versions are published"
     memory = f"{len(answers):,} requests; memory from {before:.0f} to {after:.0f} MB"
     return [Row(what, str(failed), memory, failed, 0, at_least=False)]
@@ -260,7 +278,7 @@ def ending(base: Path, bodies: list[bytes], args: argparse.Namespace) -> list[Ro
         answers = load.stop()
     # What is taken up is in the log; what came too late was never read.
     taken = sum(line["event"] == "request" for line in server.log)
-    answered = sum(code == 200 for code, _ in answers)
+    answered = sum(answer.code == 200 for answer in answers)
     return [
         Row(
             "requests taken up and not answered at SIGTERM",
@@ -273,7 +291,41 @@ def ending(base: Path, bodies: list[bytes], args: argparse.Namespace) -> list[Ro
     ]
 
 
-ROWS = {"first": first, "batches": batches, "memory": memory, "versions": versions, "end": ending}
+def replicas(base: Path, bodies: list[bytes], args: argparse.Namespace) -> list[Row]:
+    """Requests that fail when one of two replicas under Ray is killed, and when both are back."""
+    with serving(base, "--replicas", "2") as server:
+        server.wait_for("ready")
+        load = Load(server.port, bodies)
+        time.sleep(args.seconds / 4)
+        killed = time.perf_counter()
+        os.kill(server.wait_for("replica ready")["pid"], signal.SIGKILL)
+        server.wait_for("replica ready", count=3)
+        back = time.perf_counter() - killed
+        time.sleep(args.seconds / 4)
+        answers = load.stop()
+        status = server.stop()
+    failed = [answer.at - killed for answer in answers if answer.code != 200]
+    told = f", {min(failed):.2f} to {max(failed):.2f} s after it" if failed else ""
+    return [
+        Row(
+            "requests that fail when one of 2 replicas is killed",
+            f"{len(failed)}{told}",
+            f"{len(answers):,} requests, {CLIENTS} at once; both back after {back:.1f} s",
+            len(failed) + status,
+            CLIENTS,
+            at_least=False,
+        )
+    ]
+
+
+ROWS = {
+    "first": first,
+    "batches": batches,
+    "memory": memory,
+    "versions": versions,
+    "end": ending,
+    "ray": replicas,
+}
 
 
 def main(arguments: list[str] | None = None) -> list[Row]:

@@ -133,6 +133,7 @@ def test_every_group_makes_rows_of_reports(monkeypatch):
 @pytest.mark.slow
 def test_a_server_under_load_is_timed(capsys):
     pytest.importorskip("uvicorn")
+    pytest.importorskip("ray.serve")
     rows = {row.what.split(",")[0]: row for row in serving.main(["--short"])}
     assert (
         len(rows) == len(serving.ROWS)
@@ -140,3 +141,4 @@ def test_a_server_under_load_is_timed(capsys):
     )
     assert rows["requests that fail while 2 versions are published"].met
     assert rows["requests taken up and not answered at SIGTERM"].met
+    assert rows["requests that fail when one of 2 replicas is killed"].met

@@ -20,6 +20,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--host", default="127.0.0.1", help="address to listen at")
     add("--port", type=int, default=8501, help="port to listen at; 0 for any that is free")
     add("--poll_seconds", type=float, default=1.0, help="how often new versions are looked for")
+    group = parser.add_argument_group("several processes")
+    add = group.add_argument
+    add("--replicas", type=int, default=1, help="processes that answer, by Ray")
+    add("--ray", metavar="ADDRESS", help="Ray cluster that they run on; default: this machine")
     group = parser.add_argument_group("limits")
     add = group.add_argument
     add("--max_body_bytes", type=int, default=2**25, help="of a request's body")
@@ -36,7 +40,7 @@ def run(args: argparse.Namespace) -> None:
     from tfp_realnvp.core import arguments
 
     try:
-        from tfp_realnvp.serving.rest import running
+        from tfp_realnvp.serving.rest import on_ray, running
         from tfp_realnvp.serving.rest.application import application
     except ImportError as error:
         raise ImportError(
@@ -50,5 +54,15 @@ def run(args: argparse.Namespace) -> None:
     limits = Limits(**{name: getattr(args, name) for name in LIMITS})
     models = models_of(args.bases, args.model_config)
     running.log_as_json()
-    app = application(models, limits=limits, poll_seconds=args.poll_seconds)
-    running.run(app, host=args.host, port=args.port, limits=limits)
+    where = {"host": args.host, "port": args.port, "limits": limits}
+    if args.replicas == 1 and args.ray is None:
+        app = application(models, limits=limits, poll_seconds=args.poll_seconds)
+        running.run(app, **where)
+    else:
+        on_ray.run(
+            models,
+            replicas=args.replicas,
+            address=args.ray,
+            poll_seconds=args.poll_seconds,
+            **where,
+        )
