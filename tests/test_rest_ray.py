@@ -37,7 +37,8 @@ def served(dist, tmp_path_factory):
     pytest.importorskip("ray.serve")
     base = tmp_path_factory.mktemp("ray") / "vectors"
     nvp.export(dist, base, version=1)
-    server = Process("vectors", "--replicas", 2, "--max_num_samples", 2**20, cwd=base.parent)
+    limits = ("--max_num_samples", 2**20, "--max_body_bytes", 100_000)
+    server = Process("vectors", "--replicas", 2, *limits, cwd=base.parent)
     try:
         server.url = f"http://127.0.0.1:{server.wait_for('listening')['port']}"
         server.wait_for("ready")
@@ -58,6 +59,8 @@ def test_replicas_answer_as_the_flow_does(served, dist, rng):
         flow.log_prob([[np.nan, 0]])
     with pytest.raises(LookupError, match=re.escape("Latest(none)")):
         Client(served.url, "none").log_prob(x)
+    with pytest.raises(ValueError, match="at most 100000 bytes"):
+        flow.log_prob(np.zeros([100_000, 2]))
     assert urllib.request.urlopen(served.url).headers["Content-Security-Policy"]
     assert urllib.request.urlopen(f"{served.url}/v2/health/ready").status == 200
     time.sleep(1)  # Ray collects the log
