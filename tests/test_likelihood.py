@@ -166,3 +166,11 @@ def test_gradient_of_the_likelihood_by_finite_differences():
         assert float(tf.reduce_sum(gradient * direction)) == pytest.approx(
             slope, rel=1e-4, abs=1e-5
         )
+
+
+def test_a_part_of_the_rows_has_the_noise_of_the_whole():
+    dist = toy("uva_vardeq", couplings=1, blocks=1)
+    whole = likelihood.log_prob(dist, IMAGES, num_importance_samples=3, seed=1)
+    part = likelihood.log_prob(dist, IMAGES[5:], num_importance_samples=3, seed=1, first_row=5)
+    np.testing.assert_allclose(part, whole[5:], rtol=1e-12)
+    assert not np.allclose(likelihood.log_prob(dist, IMAGES[5:], seed=1), part)

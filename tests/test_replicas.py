@@ -1,6 +1,7 @@
 """Runs that several devices or workers share: the same run, to rounding."""
 
 import re
+import signal
 
 import numpy as np
 import pytest
@@ -68,6 +69,26 @@ def test_a_run_goes_on_with_other_devices(tmp_path, strategy, monkeypatch):
     values = trained(tmp_path / "two", resume=True, devices="one")
     for a, b in zip(unbroken, values, strict=True):
         np.testing.assert_allclose(b, a, atol=ROUNDING)
+
+
+def test_a_broken_epoch_goes_on_bit_for_bit(tmp_path, strategy, monkeypatch):
+    monkeypatch.setattr(
+        "tfp_realnvp.execution.device.tf.distribute.MirroredStrategy", lambda devices: strategy
+    )
+    unbroken = trained(tmp_path / "unbroken", devices="all")
+
+    def stop(self, batch, logs=None):
+        if int(self.model.step.numpy()) == 2:
+            signal.raise_signal(signal.SIGTERM)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(nvp.callbacks.StopOnNaN, "on_train_batch_end", stop)
+        with pytest.raises(nvp.runs.Interrupted, match="goes on from step 2 of"):
+            trained(tmp_path / "broken", devices="all")
+    for a, b in zip(
+        unbroken, trained(tmp_path / "broken", resume=True, devices="all"), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Training runs: what a run directory holds, and how a broken run goes on."""
 
 import csv
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -172,10 +174,35 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path):
         train(config(learning_rate=1e9, clip=0.0), tmp_path / "run")
 
 
+def test_a_full_disk_costs_what_came_after_the_checkpoint(run, tmp_path, monkeypatch):
+    out, save = tmp_path / "run", np.savez
+
+    def full(path, **arrays):
+        if (out / "last.npz").exists():
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        save(path, **arrays)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("tfp_realnvp.training.callbacks.checkpoint.np.savez", full)
+        told = r"^\[Errno 28\] Cannot write .*last\.npz: No space left on device\.$"
+        with pytest.raises(OSError, match=told):
+            train(config(), out)
+    train(config(), out, resume=True, result_examples=100)
+    assert_same_weights(out, run[0])
+
+
+def test_a_kill_before_the_first_checkpoint_costs_a_start_from_the_start(run, tmp_path):
+    settings = config(start=str(run[0]), epochs=1)
+    train(settings, tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "killed")
+    for name in ("last.npz", "results.json"):  # the log and the best weights are written before
+        (tmp_path / "killed" / name).unlink()
+    train(settings, tmp_path / "killed", resume=True)
+    assert_same_weights(tmp_path / "killed", tmp_path / "whole")
+
+
 @pytest.mark.parametrize("file", ["last.npz", "config.json"])
 def test_damage_in_a_run_directory_is_told(run, tmp_path, file):
-    import shutil
-
     out = tmp_path / "run"
     shutil.copytree(run[0], out)
     content = (out / file).read_bytes()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from typing import Any
 
@@ -27,6 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--examples", type=int, default=0, help="how many examples, 0 for all")
     add("--seed", type=int, default=0, help="seed of the noise")
     add("--times", action="store_true", help="time likelihood and samples of a batch of 64, in ms")
+    add("--workers", type=int, default=1, help="processes that share the data, by Ray")
+    add("--ray", metavar="ADDRESS", help="Ray cluster that they run on; default: this machine")
 
 
 def run(args: argparse.Namespace) -> None:
@@ -36,6 +39,8 @@ def run(args: argparse.Namespace) -> None:
     from tfp_realnvp.training import runs, saving
     from tfp_realnvp.training.evaluation import arrays_for, evaluate, speeds
     from tfp_realnvp.training.run_directory import json_text
+    from tfp_realnvp.training.sharing import shared_log_prob
+    from tfp_realnvp.uses.likelihood import log_prob
 
     arguments.whole("evaluate.py", "--examples", args.examples, least=0)
     arguments.whole("evaluate.py", "--num_importance_samples", args.num_importance_samples)
@@ -48,17 +53,22 @@ def run(args: argparse.Namespace) -> None:
     split = args.split or _split(dataset, data_dir, options)
     device.use_best_shards(config.flow)
     dist = saving.load(args.run)
-    result = evaluate(
-        dist,
-        dataset,
-        split=split,
-        data_dir=data_dir,
-        data_options=options,
-        examples=args.examples or None,
-        num_importance_samples=args.num_importance_samples,
-        seed=args.seed,
-        verbose=True,
-    )
+    shared: Any = contextlib.nullcontext(log_prob)
+    if args.workers != 1 or args.ray:
+        shared = shared_log_prob(args.run, workers=args.workers, address=args.ray)
+    with shared as likelihood:
+        result = evaluate(
+            dist,
+            dataset,
+            split=split,
+            data_dir=data_dir,
+            data_options=options,
+            examples=args.examples or None,
+            num_importance_samples=args.num_importance_samples,
+            seed=args.seed,
+            verbose=True,
+            likelihood=likelihood,
+        )
     if args.times:
         result |= speeds(dist, *arrays_for(dist, dataset, split, data_dir, options))
     print(json_text({"flow": config.flow, **result}))

@@ -101,7 +101,7 @@ def _add_run(group: Group) -> None:
     add = group.add_argument
     add("--out", required=True, metavar="DIR", help="run directory")
     add("--resume", action="store_true", help="go on with the run in --out")
-    add("--checkpoint_seconds", type=float, help="time between checkpoints; default: 60")
+    add("--checkpoint_seconds", type=float, default=60.0, help="time between checkpoints")
     add("--test_examples", type=int, default=2000, help="test examples for results.json, 0 for all")
 
 
@@ -189,19 +189,15 @@ def run(args: argparse.Namespace) -> None:
         settings["start"] = str(folder_of(args.start))
     config = runs.RunConfig(**settings | _device_settings(args))
     alone = args.workers == 1 and args.ray is None
-    if not alone and (args.checkpoint_seconds is not None or args.devices != "auto"):
-        raise ValueError(
-            "Workers save together at the end of each epoch, and use all of their GPUs: leave "
-            "--checkpoint_seconds and --devices out."
-        )
+    if not alone and args.devices != "auto":
+        raise ValueError("Workers use all of their GPUs: leave --devices out.")
     options = {
         "resume": args.resume,
+        "checkpoint_seconds": args.checkpoint_seconds,
         "result_examples": args.test_examples or None,
         "memory": 1e9 * args.memory,
     }
     if alone:
-        if args.checkpoint_seconds is not None:
-            options["checkpoint_seconds"] = args.checkpoint_seconds
         results = runs.train(config, args.out, devices=args.devices, **options)
     else:
         results = gang.train(

@@ -109,14 +109,16 @@ def in_turn(
     Args:
         data: `[N, ...]`.
         context: of all rows; its labels are `[N]` or None, its condition `[N, ...]` or None.
+            Without a `first_row`, that is 0.
         rows_at_once: the most rows at a time.
     """
+    first = context.first_row or 0
     for start in range(0, len(data), rows_at_once):
         rows = slice(start, start + rows_at_once)
         own = context.replace(
             labels=None if context.labels is None else context.labels[rows],
             condition=None if context.condition is None else context.condition[rows],
-            first_row=tf.constant(start, tf.int64),
+            first_row=tf.constant(first + start, tf.int64),
         )
         yield data[rows], own
 

@@ -62,3 +62,20 @@ def check(config: RunConfig, strategy: tf.distribute.Strategy) -> None:
             f"A batch is shared by {count} devices, each of which needs a row: give a batch_size "
             f"of {count} or more, got {config.batch_size}."
         )
+
+
+def number_of_chief(strategy: tf.distribute.Strategy) -> Callable[[float], float] | None:
+    """Returns what gives all workers the chief's number of theirs; None where there is one process.
+
+    All have to call it after the same step.
+    """
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return None
+
+    def first(value: tf.Tensor) -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_gather(value[None], axis=0)[0]
+
+    gather = tf.function(
+        lambda value: strategy.experimental_local_results(strategy.run(first, (value,)))[0]
+    )
+    return lambda value: float(gather(tf.constant(value, tf.float64)))

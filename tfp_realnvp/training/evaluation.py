@@ -34,6 +34,7 @@ def evaluate(
     num_importance_samples: int = 8,
     seed: int = 0,
     verbose: bool = False,
+    likelihood: Callable[..., np.ndarray] = log_prob,
 ) -> dict[str, Any]:
     """Evaluates a flow on the first examples of a split.
 
@@ -47,6 +48,7 @@ def evaluate(
         num_importance_samples: samples of the noise beside the figure with one.
         seed: seed of the noise; see `nvp.bits_per_dim`.
         verbose: whether to show progress, on the standard error: the output is the result's.
+        likelihood: what computes log-probabilities as `log_prob` does, such as several workers.
 
     Returns:
         Data set, split, number of examples, and the mean with its standard error over examples:
@@ -74,6 +76,7 @@ def evaluate(
         num_importance_samples=num_importance_samples,
         seed=seed,
         verbose=verbose,
+        likelihood=likelihood,
     )
     return {"dataset": os.fspath(dataset), "split": split, **figures}
 
@@ -115,6 +118,7 @@ def evaluate_arrays(
     num_importance_samples: int = 8,
     seed: int = 0,
     verbose: bool = False,
+    likelihood: Callable[..., np.ndarray] = log_prob,
 ) -> dict[str, Any]:
     """Evaluates a flow on the first of examples, with their labels and conditions; see `evaluate`.
 
@@ -138,7 +142,8 @@ def evaluate_arrays(
         total = len(x) * sum(counts)
         progress = Countdown("testing", total, unit=unit, stream=sys.stderr).advance
     for k in counts:
-        nats = -log_prob(dist, x, **given, num_importance_samples=k, seed=seed, progress=progress)
+        options = {"num_importance_samples": k, "seed": seed, "progress": progress}
+        nats = -likelihood(dist, x, **given, **options)
         figures = nats.astype(np.float64) / nats_per_unit(dist)
         name = "nats" if dist.levels is None else f"bits_per_dim_{k}"
         result[name], result[f"{name}_standard_error"] = mean_and_error(figures)

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import math
+import errno
 import os
 import platform
 import secrets
 import tempfile
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.stored import IN_MEMORY
-from tfp_realnvp.training import run_directory
+from tfp_realnvp.training import cluster, run_directory
 from tfp_realnvp.training.interruption import Interrupted, Interruption
 from tfp_realnvp.training.run_config import RunConfig
 
-# What must be alike for workers to compute the same.
-_PACKAGES = ("tensorflow", "tensorflow-probability", "keras", "numpy", "tfp_realnvp")
-# In the run directory, as long as a gang works there: its name, and why a worker gave up.
-_MARK, _REASON = ".gang", ".gang-reason"
+# In the run directory, as long as a gang works there: its name, and why a worker gave up, for which
+# there is room from the start, as the disk may be full then.
+_MARK, _REASON, _ROOM = ".gang", ".gang-reason", 4096
+# What happens again when workers are started again.
+_FINAL = (ValueError, TypeError, ArithmeticError)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def train(
@@ -37,22 +38,24 @@ def train(
     address: str | None = None,
     max_failures: int = 3,
     resume: bool = False,
+    checkpoint_seconds: float = 60.0,
     result_examples: int | None = 2000,
     memory: float = IN_MEMORY,
 ) -> dict[str, Any]:
     """Trains a flow on several workers, as `nvp.runs.train` does on one.
 
-    A worker or a machine that is lost costs a restart of all from the end of the last epoch, and
-    nothing else: the weights are those of a gang of this size that lost nobody, bit for bit. One of
-    another size differs in how sums are rounded. `resume` may change the size.
+    A worker or a machine that is lost costs a restart of all from the last checkpoint, and nothing
+    else: the weights are those of a gang of this size that lost nobody, bit for bit. One of another
+    size differs in how sums are rounded. `resume` may change the size.
 
     Args:
         config: what to train; its batch is shared by the workers.
         out: the run directory, in a folder that all workers see under this path.
         workers: how many.
-        address: of a Ray cluster, such as `"auto"` or `"ray://head:10001"`; None for this machine.
+        address: of a Ray cluster; see `cluster.joined`.
         max_failures: restarts after which the run ends.
         resume: see `nvp.runs.train`.
+        checkpoint_seconds: see `nvp.runs.train`; by the chief's clock.
         result_examples: see `nvp.runs.train`.
         memory: see `nvp.runs.train`; of each worker.
 
@@ -61,68 +64,83 @@ def train(
 
     Raises:
         ImportError: Ray is not installed.
-        ValueError: bad configuration or data, another run in the directory, or a worker that does
-            not see the directory or has other versions; each in one sentence.
+        ValueError: bad configuration or data, another run in the directory, a cluster that is too
+            small, or a worker that does not see the directory, finds it full or has other versions;
+            each in one sentence.
         RuntimeError: more failures than are allowed.
         Interrupted: a signal has come.
     """
-    try:
-        import ray
-        from ray.train import FailureConfig, ScalingConfig
-        from ray.train import RunConfig as RayConfig
-        from ray.train.tensorflow import TensorflowTrainer
-    except ImportError as error:
-        raise ImportError("Several workers need Ray: pip install 'tfp_realnvp[ray]'.") from error
     arguments.whole("train", "workers", workers)
     arguments.whole("train", "max_failures", max_failures, least=0)
+    arguments.real("train", "checkpoint_seconds", checkpoint_seconds, least=0)
     out = Path(out).absolute()
     with run_directory.claimed(out):  # as long as it takes to look
         run_directory.agree(out, config, resume=resume)
-    out.mkdir(parents=True, exist_ok=True)
     name = secrets.token_hex(8)
-    (out / _REASON).unlink(missing_ok=True)  # of one that was killed
-    (out / _MARK).write_text(name)
     settings = {
         "config": dataclasses.asdict(config),
         "out": str(out),
         "name": name,
         "folder": os.getcwd(),
-        "versions": _versions(),
+        "versions": cluster.versions(),
         "result_examples": result_examples,
+        "checkpoint_seconds": checkpoint_seconds,
         "memory": memory,
     }
-    started = not ray.is_initialized()
-    if started:
-        ray.init(address=address, log_to_driver=True, include_dashboard=False)
     try:
-        with Interruption(), tempfile.TemporaryDirectory() as scratch:
-            TensorflowTrainer(
-                _work,
-                train_loop_config=settings,
-                scaling_config=ScalingConfig(num_workers=workers),
-                run_config=RayConfig(
-                    name=name,
-                    storage_path=scratch if address is None else str(out / ".ray"),
-                    failure_config=FailureConfig(max_failures=max_failures),
-                ),
-            ).fit()
+        with cluster.joined(address, workers) as ray, Interruption():
+            out.mkdir(parents=True, exist_ok=True)
+            (out / _REASON).write_text(" " * _ROOM)
+            (out / _MARK).write_text(name)
+            with tempfile.TemporaryDirectory() as scratch:
+                storage = scratch if address is None else str(out / ".ray")
+                _start(ray, settings, storage, workers=workers, max_failures=max_failures)
     except Interrupted as stop:
         raise Interrupted(stop.signal, ": --resume goes on from the last checkpoint") from None
-    except Exception as error:  # Ray's own kinds of errors differ between its versions
-        reason = out / _REASON
-        if reason.exists():
-            raise ValueError(reason.read_text()) from error
-        raise RuntimeError(
-            f"The workers failed more than {max_failures} times; --resume goes on from the last "
-            "checkpoint."
-        ) from error
     finally:
         for left in (_MARK, _REASON):
             with contextlib.suppress(OSError):
                 (out / left).unlink()
-        if started:
-            ray.shutdown()
+        with contextlib.suppress(OSError):  # unless there is something of a run in it
+            out.rmdir()
     return run_directory.read_results(out)
+
+
+def _start(
+    ray: Any, settings: dict[str, Any], storage: str, *, workers: int, max_failures: int
+) -> None:
+    """Starts the workers, and again where they are lost, until they are done."""
+    from ray.train import FailureConfig, ScalingConfig
+    from ray.train import RunConfig as RayConfig
+    from ray.train.tensorflow import TensorflowTrainer
+
+    class Trainer(TensorflowTrainer):
+        def _register_sigint_handler(self, controller: Any) -> None:
+            """Leaves signals to `Interruption`."""
+
+    for left in range(max_failures, -1, -1):
+        try:
+            Trainer(
+                _work,
+                train_loop_config=settings,
+                scaling_config=ScalingConfig(num_workers=workers),
+                run_config=RayConfig(
+                    name=settings["name"],
+                    storage_path=storage,
+                    failure_config=FailureConfig(max_failures=left),
+                ),
+            ).fit()
+            return
+        except Exception as error:  # Ray's own kinds of errors differ between its versions
+            # Ray sees to lost workers, but not to its own process that does so.
+            if left and isinstance(error, ray.exceptions.RayActorError):
+                continue
+            if reason := _reason(Path(settings["out"])) or _told_to_ray(error):
+                raise ValueError(reason) from error
+            raise RuntimeError(
+                f"The workers failed more than {max_failures} times; --resume goes on from the "
+                "last checkpoint."
+            ) from error
 
 
 def _work(settings: dict[str, Any]) -> None:
@@ -133,14 +151,30 @@ def _work(settings: dict[str, Any]) -> None:
     out = Path(settings["out"])
     try:
         _look_around(settings, out)
-        reason = out / _REASON
-        if reason.exists():  # the same would happen again
-            raise ValueError(reason.read_text())
+        if reason := _reason(out):  # the same would happen again
+            raise ValueError(reason)
         _train(settings, out, is_chief=rank == 0)
-    except (ValueError, TypeError, ArithmeticError) as error:
-        if out.is_dir():
-            (out / _REASON).write_text(str(error))
+    except Exception as error:
+        _tell(out, error)
         raise
+
+
+def _tell(out: Path, error: Exception) -> None:
+    """Leaves word why no worker needs to start again, if it is so."""
+    if isinstance(error, _FINAL) or getattr(error, "errno", None) in _FULL:
+        with contextlib.suppress(OSError), open(out / _REASON, "r+") as file:
+            file.write(getattr(error, "strerror", None) or str(error))
+
+
+def _reason(out: Path) -> str:
+    return (out / _REASON).read_text().strip()
+
+
+def _told_to_ray(error: Exception) -> str:
+    """Returns the sentence of a worker that could not leave word, or none."""
+    failures = getattr(error, "worker_failures", {}).values()
+    own = (getattr(failure, "_base_exc", failure) for failure in failures)
+    return next((str(failure) for failure in own if isinstance(failure, _FINAL)), "")
 
 
 def _look_around(settings: dict[str, Any], out: Path) -> None:
@@ -152,11 +186,7 @@ def _look_around(settings: dict[str, Any], out: Path) -> None:
             f"The worker on {host} does not see the run directory {out}: put it into a folder that "
             "all machines share under one path."
         )
-    for package, expected in settings["versions"].items():
-        if (own := _versions()[package]) != expected:
-            raise ValueError(
-                f"The worker on {host} has {package} {own}, where {expected} was expected."
-            )
+    cluster.check_versions(settings["versions"])
 
 
 def _train(settings: dict[str, Any], out: Path, *, is_chief: bool) -> None:
@@ -184,8 +214,7 @@ def _train(settings: dict[str, Any], out: Path, *, is_chief: bool) -> None:
         )
         run.begin(
             interruption,
-            # Workers have no common time: they save together, at the end of each epoch.
-            checkpoint_seconds=math.inf,
+            checkpoint_seconds=settings["checkpoint_seconds"],
             memory=settings["memory"],
         )
         run.fit()
@@ -193,7 +222,3 @@ def _train(settings: dict[str, Any], out: Path, *, is_chief: bool) -> None:
             run.finish(settings["result_examples"])
         # None leaves before the chief is done: TensorFlow ends those whom others leave.
         strategy.run(lambda: tf.distribute.get_replica_context().all_reduce("SUM", tf.ones([])))
-
-
-def _versions() -> dict[str, str]:
-    return {"python": platform.python_version(), **{name: version(name) for name in _PACKAGES}}

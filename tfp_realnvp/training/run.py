@@ -80,6 +80,8 @@ class Run:
             run_directory.agree(out, config, resume=self.resume)
         info = datasets.info(config.dataset, config.data_dir, **config.data_options)
         resumed = self.resume and run_directory.is_trained(out)
+        # One that was killed at the end of its first epoch may have no checkpoint yet.
+        restored = resumed and (out / LAST).exists()
         if config.precision == "bfloat16" and info.levels is None and not resumed:
             raise ValueError(
                 f"precision=bfloat16 is for the convolutions of images, and {config.dataset} has "
@@ -87,7 +89,7 @@ class Run:
             )
         with self.strategy.scope():
             self.dist: Flow = config.build_flow(info)
-            if config.start is not None and not resumed:
+            if config.start is not None and not restored:
                 start_from(self.dist, load(config.start))
         self.data = run_data.read(config, info, self.dist, memory=memory)
         description = self.data.description()
@@ -131,8 +133,9 @@ class Run:
             stateful={"log": self.log, "best": best, "wall": self.wall},
             seconds=checkpoint_seconds,
             writes=self.is_chief,
+            of_chief=distribution.number_of_chief(self.strategy),
         )
-        self.done = self.checkpoint.restore(self.model) if resumed and (out / LAST).exists() else 0
+        self.done = self.checkpoint.restore(self.model) if restored else 0
         epochs = self.done // self.steps_per_epoch
         if len(self.log.rows) != epochs:
             raise ValueError(
@@ -144,14 +147,14 @@ class Run:
                 f"The run in {out} has {len(self.log.rows)} epochs already, more than "
                 f"{config.epochs}: resume it with as many or more."
             )
-        if not resumed and not alone:
+        if not restored and not alone:
             with self.strategy.scope():
                 self.model.start_from(self._batches(self.data.train, seed=config.seed))
         if not self.is_chief:
             log = callbacks.WithAverages([self.log])
             self.callbacks = [log, self.patience, self.wall, self.checkpoint]
             return
-        if not resumed:
+        if not restored:
             run_directory.forget_start(out)
         run_directory.write_json(out / CONFIG, dataclasses.asdict(config))
         run_directory.write_json(out / DATA, description)
@@ -194,9 +197,11 @@ class Run:
         """Trains on to the last epoch."""
         assert self.checkpoint is not None
         if self.done % self.steps_per_epoch:  # the rest of a broken epoch, then whole ones
-            self._fit(self.done, self.done // self.steps_per_epoch + 1)
-            # Keras has put the averages into the model at the end of this fit.
-            self.done = self.checkpoint.restore(self.model)
+            epochs = self.done // self.steps_per_epoch + 1
+            self._fit(self.done, epochs)
+            self.done = epochs * self.steps_per_epoch
+            if self.config.ema:  # Keras has put the averages into the model at the end of this fit
+                self.checkpoint.restore(self.model)
         if self.done < self.total and not self.patience.is_over:
             self._fit(self.done, self.config.epochs)
 

@@ -26,6 +26,7 @@ def log_prob(
     condition: Any = None,
     num_importance_samples: int = 1,
     seed: Any = 0,
+    first_row: int = 0,
     rows_at_once: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> np.ndarray:
@@ -42,6 +43,8 @@ def log_prob(
         condition: `[N, *condition_shape]`, or one for all, for flows with a condition.
         num_importance_samples: k.
         seed: seed of the noise, an int or a stateless int32 `[2]` seed.
+        first_row: number of the first example in the whole of which these are a part: each gets
+            the noise that it has there.
         rows_at_once: the most examples that are worked on at a time; None for what is fast.
         progress: called with the number of examples after each evaluation of a chunk, k times for
             each chunk if the data are images.
@@ -57,7 +60,15 @@ def log_prob(
         num_importance_samples = 1
     # One draw of the noise at a time: memory does not grow with k.
     draws = _draws(
-        dist, data, labels, condition, num_importance_samples, seed, rows_at_once, progress
+        dist,
+        data,
+        labels,
+        condition,
+        num_importance_samples,
+        seed,
+        rows_at_once,
+        progress,
+        first_row,
     )
     return functools.reduce(np.logaddexp, draws) - math.log(num_importance_samples)
 
@@ -187,12 +198,13 @@ def _draws(
     seed: Any,
     rows_at_once: int | None,
     progress: Callable[[int], None] | None = None,
+    first_row: int = 0,
 ) -> Iterator[np.ndarray]:
     """Yields the log-probabilities `[N]` under `count` draws of the noise."""
     data = data if isinstance(data, StoredRows) else np.asarray(data)
     check_data(data, tuple(dist.event_shape), dist.levels, name=dist.name, dtype=dist.dtype)
     given = given_to_examples(dist, len(data), labels, condition)
-    context = Context(seed=seed_of_noise(seed), **given)
+    context = Context(seed=seed_of_noise(seed), first_row=first_row, **given)
     for draw in range(count):
         yield evaluate(
             dist,

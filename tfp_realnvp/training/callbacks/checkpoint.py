@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,7 @@ class Checkpoint(keras.callbacks.Callback):
         stateful: callbacks by name whose `get_state` and `set_state` are saved and restored.
         seconds: time between saves within an epoch; every epoch's end is saved as well.
         writes: whether it saves, or restores only what another process saves.
+        of_chief: gives all workers the chief's number of theirs; None where there is one process.
 
     Attributes:
         steps: number of steps that the last file saved or restored was of; None before.
@@ -44,14 +46,21 @@ class Checkpoint(keras.callbacks.Callback):
         stateful: dict[str, Any] | None = None,
         seconds: float = 60.0,
         writes: bool = True,
+        of_chief: Callable[[float], float] | None = None,
     ):
         super().__init__()
-        self.writes = writes
+        self.writes, self.of_chief = writes, of_chief
         self.path, self.steps_per_epoch, self.seconds = Path(path), steps_per_epoch, seconds
         self.stateful = stateful or {}
         self.steps: int | None = None
         self._metrics_to_restore: list[np.ndarray] | None = None
         self._last = time.monotonic()
+        # When the chief was asked last, by step and clock, and the step to ask it again.
+        self._asked, self._ask = (0, self._last), 0
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        """Starts the clock by which steps are timed."""
+        self._asked = int(self.model.step.numpy()), time.monotonic()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Gives a broken epoch its running averages back, after Keras has reset them."""
@@ -63,7 +72,7 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Saves if it is time."""
-        if time.monotonic() - self._last >= self.seconds and not self.ends_epoch:
+        if self._is_time() and not self.ends_epoch:
             self.save()
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -74,6 +83,21 @@ class Checkpoint(keras.callbacks.Callback):
     def ends_epoch(self) -> bool:
         """Whether the last step ended an epoch: a run resumed there would skip the epoch's end."""
         return int(self.model.step.numpy()) % self.steps_per_epoch == 0
+
+    def _is_time(self) -> bool:
+        now = time.monotonic()
+        left = self._last + self.seconds - now
+        if self.of_chief is None:
+            return left <= 0
+        # Workers have clocks of their own, but count the same steps: the chief's clock decides, and
+        # tells after how many steps to ask again.
+        step = int(self.model.step.numpy())
+        if step < self._ask:
+            return False
+        before, then = self._asked
+        wait = self.of_chief(left * (step - before) / max(now - then, 1e-6))
+        self._asked, self._ask = (step, now), step + max(1, int(wait))
+        return wait <= 0
 
     def save(self) -> None:
         """Writes the file, or leaves the one before it.
