@@ -7,7 +7,7 @@ import types
 
 import pytest
 
-from tfp_realnvp import callbacks
+from tfp_realnvp import callbacks, runs
 from tfp_realnvp.training import cluster, gang
 
 
@@ -85,6 +85,16 @@ def test_a_worker_leaves_word_where_starting_again_would_not_help(tmp_path):
     told = types.SimpleNamespace(worker_failures={0: OSError("gone"), 1: ValueError("not here")})
     assert gang._told_to_ray(told) == "not here"
     assert gang._told_to_ray(RuntimeError()) == ""
+
+
+def test_what_no_gang_can_do_is_refused_before_it_starts(tmp_path):
+    config = runs.RunConfig(flow="uva_simple", ema=0.9)
+    with pytest.raises(ValueError, match="Keras does not keep averaged weights right"):
+        gang.train(config, tmp_path / "out", workers=2)
+    config = runs.RunConfig(flow="uva_simple", batch_size=2)
+    with pytest.raises(ValueError, match="a batch_size of 3 or more, got 2"):
+        gang.train(config, tmp_path / "out", workers=3)
+    assert not (tmp_path / "out").exists()
 
 
 def test_machines_that_join_late_are_waited_for(monkeypatch):

@@ -38,13 +38,16 @@ def distributed(
     return strategy.distribute_datasets_from_function(of_worker)
 
 
-def check(config: RunConfig, strategy: tf.distribute.Strategy) -> None:
+def check(config: RunConfig, count: int) -> None:
     """Checks that a run can be shared by replicas.
+
+    Args:
+        config: of the run.
+        count: of the replicas.
 
     Raises:
         ValueError: it cannot.
     """
-    count = strategy.num_replicas_in_sync
     if count == 1:
         return
     if config.jit == "on":

@@ -18,7 +18,7 @@ from typing import Any
 
 from tfp_realnvp.core import arguments
 from tfp_realnvp.core.stored import IN_MEMORY
-from tfp_realnvp.training import cluster, run_directory
+from tfp_realnvp.training import cluster, distribution, run_directory
 from tfp_realnvp.training.interruption import Interrupted, Interruption
 from tfp_realnvp.training.run_config import RunConfig
 
@@ -73,6 +73,7 @@ def train(
     arguments.whole("train", "workers", workers)
     arguments.whole("train", "max_failures", max_failures, least=0)
     arguments.real("train", "checkpoint_seconds", checkpoint_seconds, least=0)
+    distribution.check(config, workers)
     out = Path(out).absolute()
     with run_directory.claimed(out):  # as long as it takes to look
         run_directory.agree(out, config, resume=resume)

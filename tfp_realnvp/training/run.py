@@ -75,7 +75,7 @@ class Run:
     ) -> None:
         """Looks at all that training will need, restores what there is, and writes the settings."""
         config, out = self.config, self.out
-        distribution.check(config, self.strategy)
+        distribution.check(config, self.strategy.num_replicas_in_sync)
         if self.is_chief:
             run_directory.agree(out, config, resume=self.resume)
         info = datasets.info(config.dataset, config.data_dir, **config.data_options)
