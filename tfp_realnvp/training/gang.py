@@ -12,6 +12,7 @@ import errno
 import os
 import platform
 import secrets
+import signal
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -88,16 +89,16 @@ def train(
         "checkpoint_seconds": checkpoint_seconds,
         "memory": memory,
     }
+    interruption = Interruption()
     try:
-        with cluster.joined(address, workers) as ray, Interruption():
+        with interruption:
             out.mkdir(parents=True, exist_ok=True)
             (out / _REASON).write_text(" " * _ROOM)
             (out / _MARK).write_text(name)
-            with tempfile.TemporaryDirectory() as scratch:
-                storage = scratch if address is None else str(out / ".ray")
-                _start(ray, settings, storage, workers=workers, max_failures=max_failures)
-    except Interrupted as stop:
-        raise Interrupted(stop.signal, ": --resume goes on from the last checkpoint") from None
+            _start(settings, address, workers=workers, max_failures=max_failures)
+    except KeyboardInterrupt:  # Ray makes one of what a handler raises
+        number = interruption.asked or signal.SIGINT
+        raise Interrupted(number, ": --resume goes on from the last checkpoint") from None
     finally:
         for left in (_MARK, _REASON):
             with contextlib.suppress(OSError):
@@ -108,9 +109,29 @@ def train(
 
 
 def _start(
-    ray: Any, settings: dict[str, Any], storage: str, *, workers: int, max_failures: int
+    settings: dict[str, Any], address: str | None, *, workers: int, max_failures: int
 ) -> None:
     """Starts the workers, and again where they are lost, until they are done."""
+    for left in range(max_failures, -1, -1):
+        with cluster.joined(address, workers) as ray, tempfile.TemporaryDirectory() as scratch:
+            storage = scratch if address is None else f"{settings['out']}/.ray"
+            try:
+                _trainer(settings, storage, workers=workers, max_failures=left).fit()
+                return
+            except Exception as error:  # Ray's own kinds of errors differ between its versions
+                # Ray sees to workers, but not to its own process that does so, whose workers keep
+                # their CPUs until the cluster is left.
+                if left and isinstance(error, ray.exceptions.RayActorError):
+                    continue
+                if reason := _reason(Path(settings["out"])) or _told_to_ray(error):
+                    raise ValueError(reason) from error
+                raise RuntimeError(
+                    f"The workers failed more than {max_failures} times; --resume goes on from the "
+                    "last checkpoint."
+                ) from error
+
+
+def _trainer(settings: dict[str, Any], storage: str, *, workers: int, max_failures: int) -> Any:
     from ray.train import FailureConfig, ScalingConfig
     from ray.train import RunConfig as RayConfig
     from ray.train.tensorflow import TensorflowTrainer
@@ -119,29 +140,16 @@ def _start(
         def _register_sigint_handler(self, controller: Any) -> None:
             """Leaves signals to `Interruption`."""
 
-    for left in range(max_failures, -1, -1):
-        try:
-            Trainer(
-                _work,
-                train_loop_config=settings,
-                scaling_config=ScalingConfig(num_workers=workers),
-                run_config=RayConfig(
-                    name=settings["name"],
-                    storage_path=storage,
-                    failure_config=FailureConfig(max_failures=left),
-                ),
-            ).fit()
-            return
-        except Exception as error:  # Ray's own kinds of errors differ between its versions
-            # Ray sees to lost workers, but not to its own process that does so.
-            if left and isinstance(error, ray.exceptions.RayActorError):
-                continue
-            if reason := _reason(Path(settings["out"])) or _told_to_ray(error):
-                raise ValueError(reason) from error
-            raise RuntimeError(
-                f"The workers failed more than {max_failures} times; --resume goes on from the "
-                "last checkpoint."
-            ) from error
+    return Trainer(
+        _work,
+        train_loop_config=settings,
+        scaling_config=ScalingConfig(num_workers=workers),
+        run_config=RayConfig(
+            name=settings["name"],
+            storage_path=storage,
+            failure_config=FailureConfig(max_failures=max_failures),
+        ),
+    )
 
 
 def _work(settings: dict[str, Any]) -> None:

@@ -27,8 +27,8 @@ class Interrupted(KeyboardInterrupt):
 class Interruption:
     """Takes SIGINT and SIGTERM during a block.
 
-    A signal raises `Interrupted` at once; while `deferred` is set, the first one is only noted in
-    `asked`. Handlers other than Python's own stay in charge, and so they do outside of the main
+    A signal is noted in `asked` and raises `Interrupted` at once; while `deferred` is set, the first
+    one is only noted. Handlers other than Python's own stay in charge, and so they do outside of the main
     thread, where Python lets nobody set any.
     """
 
@@ -50,7 +50,7 @@ class Interruption:
             signal.signal(number, handler)
 
     def _take(self, number: int, frame: FrameType | None) -> None:
-        if self.deferred and self.asked is None:
-            self.asked = number
-        else:
+        waits = self.deferred and self.asked is None
+        self.asked = number
+        if not waits:
             raise Interrupted(number)
