@@ -5,10 +5,13 @@ import itertools
 import os
 import types
 
+import numpy as np
 import pytest
 
+import tfp_realnvp as nvp
 from tfp_realnvp import callbacks, runs
-from tfp_realnvp.training import cluster, gang
+from tfp_realnvp.training import cluster, gang, sharing
+from tfp_realnvp.uses import likelihood
 
 
 class Clock:
@@ -95,6 +98,19 @@ def test_what_no_gang_can_do_is_refused_before_it_starts(tmp_path):
     with pytest.raises(ValueError, match="a batch_size of 3 or more, got 2"):
         gang.train(config, tmp_path / "out", workers=3)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_worker_has_the_likelihood_of_its_rows(tmp_path):
+    dist = nvp.flows.build("realnvp", (2,), couplings=1, widths=(4,), num_classes=2)
+    content = nvp.save(dist, tmp_path / "flow.keras").read_bytes()
+    x, labels = np.random.default_rng(0).normal(size=(9, 2)), np.arange(9) % 2
+    own = sharing._Worker(content, cluster.versions()).log_prob(
+        x[4:], labels[4:], None, first_row=4
+    )
+    np.testing.assert_allclose(own, likelihood.log_prob(dist, x, labels)[4:], rtol=1e-6)
+    other = sharing._Worker(content, {**cluster.versions(), "python": "2.7"})
+    with pytest.raises(ValueError, match=r"has python .*, where 2\.7 was expected"):
+        other.log_prob(x, labels, None)
 
 
 def test_machines_that_join_late_are_waited_for(monkeypatch):

@@ -27,9 +27,9 @@ class Interrupted(KeyboardInterrupt):
 class Interruption:
     """Takes SIGINT and SIGTERM during a block.
 
-    A signal is noted in `asked` and raises `Interrupted` at once; while `deferred` is set, the first
-    one is only noted. Handlers other than Python's own stay in charge, and so they do outside of the main
-    thread, where Python lets nobody set any.
+    A signal is noted in `asked` and raises `Interrupted` at once; while `deferred` is set, the
+    first one is only noted. Handlers other than Python's own stay in charge, and so they do outside
+    of the main thread, where Python lets nobody set any.
     """
 
     def __init__(self):
