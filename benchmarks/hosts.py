@@ -60,6 +60,7 @@ def cluster() -> Iterator[str]:
         for host, own in HOSTS.items():
             place = ["--address", address] if nodes else ["--head", "--port", str(PORT)]
             command = [ray, "start", *place, "--node-ip-address", own, "--num-cpus", "1"]
+            command += ["--object-store-memory", "200000000"]
             options = ["--include-dashboard", "false"] if not nodes else []
             nodes.append(_on(host, *command, *options, "--block", quiet=True))
             time.sleep(15)
@@ -128,7 +129,8 @@ def _run(*command: str) -> str:
 def _on(host: str, *command: str, quiet: bool = False) -> subprocess.Popen:
     output = subprocess.DEVNULL if quiet else sys.stderr
     within = ["ip", "netns", "exec", host, *command]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    # Nobody else reaches these hosts.
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled"}
     return subprocess.Popen(within, cwd=ROOT, stdout=output, stderr=output, env=environment)
 
 

@@ -75,6 +75,13 @@ def processes(process, out):
     return found
 
 
+def is_running(pid):
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
 def wait_for(condition, process, seconds=600):
     end = time.monotonic() + seconds
     while not condition():
@@ -134,7 +141,10 @@ def test_a_signal_stops_all_and_costs_no_bit(tmp_path, unbroken):
     process.send_signal(signal.SIGTERM)
     told = "Stopped by SIGTERM: --resume goes on from the last checkpoint."
     assert told in ended(process, 128 + signal.SIGTERM).splitlines()
-    assert not any(psutil.pid_exists(pid) for pid in workers.values())
+    end = time.monotonic() + 60
+    while any(is_running(pid) for pid in workers.values()):
+        assert time.monotonic() < end
+        time.sleep(0.2)
     assert not list(out.glob(".gang*")) and not (out / "results.json").exists()
     ended(start(out, "--resume", workers=2), 0)
     assert_same_weights(out, unbroken)

@@ -12,8 +12,8 @@ import errno
 import os
 import platform
 import secrets
+import shutil
 import signal
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,10 @@ from tfp_realnvp.training import cluster, distribution, run_directory
 from tfp_realnvp.training.interruption import Interrupted, Interruption
 from tfp_realnvp.training.run_config import RunConfig
 
-# In the run directory, as long as a gang works there: its name, and why a worker gave up, for which
-# there is room from the start, as the disk may be full then.
-_MARK, _REASON, _ROOM = ".gang", ".gang-reason", 4096
+# In the run directory, as long as a gang works there: its name; why a worker gave up, for which
+# there is room from the start, as the disk may be full then; and what Ray keeps.
+_MARK, _REASON, _OF_RAY = ".gang", ".gang-reason", ".ray"
+_ROOM = 4096
 # What happens again when workers are started again.
 _FINAL = (ValueError, TypeError, ArithmeticError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -103,6 +104,7 @@ def train(
         for left in (_MARK, _REASON):
             with contextlib.suppress(OSError):
                 (out / left).unlink()
+        shutil.rmtree(out / _OF_RAY, ignore_errors=True)
         with contextlib.suppress(OSError):  # unless there is something of a run in it
             out.rmdir()
     return run_directory.read_results(out)
@@ -113,10 +115,9 @@ def _start(
 ) -> None:
     """Starts the workers, and again where they are lost, until they are done."""
     for left in range(max_failures, -1, -1):
-        with cluster.joined(address, workers) as ray, tempfile.TemporaryDirectory() as scratch:
-            storage = scratch if address is None else f"{settings['out']}/.ray"
+        with cluster.joined(address, workers) as ray:
             try:
-                _trainer(settings, storage, workers=workers, max_failures=left).fit()
+                _trainer(settings, workers=workers, max_failures=left).fit()
                 return
             except Exception as error:  # Ray's own kinds of errors differ between its versions
                 # Ray sees to workers, but not to its own process that does so, whose workers keep
@@ -131,7 +132,7 @@ def _start(
                 ) from error
 
 
-def _trainer(settings: dict[str, Any], storage: str, *, workers: int, max_failures: int) -> Any:
+def _trainer(settings: dict[str, Any], *, workers: int, max_failures: int) -> Any:
     from ray.train import FailureConfig, ScalingConfig
     from ray.train import RunConfig as RayConfig
     from ray.train.tensorflow import TensorflowTrainer
@@ -146,7 +147,7 @@ def _trainer(settings: dict[str, Any], storage: str, *, workers: int, max_failur
         scaling_config=ScalingConfig(num_workers=workers),
         run_config=RayConfig(
             name=settings["name"],
-            storage_path=storage,
+            storage_path=str(Path(settings["out"]) / _OF_RAY),
             failure_config=FailureConfig(max_failures=max_failures),
         ),
     )
