@@ -28,7 +28,7 @@ from tfp_realnvp.training.run_config import RunConfig
 _MARK, _REASON, _OF_RAY = ".gang", ".gang-reason", ".ray"
 _ROOM = 4096
 # What happens again when workers are started again.
-_FINAL = (ValueError, TypeError, ArithmeticError)
+_FINAL = (ValueError, TypeError, ArithmeticError, ImportError, FileNotFoundError, PermissionError)
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
