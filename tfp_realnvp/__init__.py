@@ -25,6 +25,8 @@ register_with_keras()
 # costs next to nothing.
 _PUBLIC = {
     "Adam": "kernels.adam",
+    "Archive": "codec.codec",
+    "Codec": "codec.codec",
     "Compiled": "serving.compiled",
     "Context": "core.context",
     "Flow": "flow",
@@ -37,7 +39,9 @@ _PUBLIC = {
     "bits_per_dim": "uses.likelihood",
     "class_log_probs": "uses.classes",
     "class_posterior": "uses.classes",
+    "compress": "codec.codec",
     "decode": "uses.latents",
+    "decompress": "codec.codec",
     "dequantization_density": "uses.dequantization_noise",
     "dequantization_noise": "uses.dequantization_noise",
     "diagnose": "uses.diagnosis",
@@ -79,6 +83,7 @@ _MODULES = {
 # ruff: noqa: F401 - for type checkers and editors, which do not look into `__getattr__`.
 if TYPE_CHECKING:
     from tfp_realnvp import bijectors, conditioners, datasets, flows
+    from tfp_realnvp.codec.codec import Archive, Codec, compress, decompress
     from tfp_realnvp.core.context import Context
     from tfp_realnvp.execution.device import use_shards
     from tfp_realnvp.flow import Flow

@@ -17,14 +17,14 @@ _FOLDER = Path(__file__).parent
 
 
 @functools.cache
-def _sums() -> dict[str, dict[str, str]]:
+def sums() -> dict[str, dict[str, str]]:
     """Returns the SHA-256 of what is read, by flow and file."""
     return json.loads((_FOLDER / "sums.json").read_text())
 
 
 def pretrained_names() -> list[str]:
     """Returns the names of the flows that `pretrained` has, sorted."""
-    return sorted(_sums())
+    return sorted(sums())
 
 
 def pretrained(name: str) -> Flow:
@@ -64,13 +64,13 @@ def folder_of(name: str) -> Path:
     Raises:
         ValueError: see `pretrained`.
     """
-    if name not in _sums():
-        close = difflib.get_close_matches(name, _sums(), n=1)
+    if name not in sums():
+        close = difflib.get_close_matches(name, sums(), n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
         known = ", ".join(pretrained_names())
         raise ValueError(f"There is no pretrained flow {name!r}; there are {known}.{hint}")
     folder = _FOLDER / name
-    for file, expected in _sums()[name].items():
+    for file, expected in sums()[name].items():
         if hashlib.sha256((folder / file).read_bytes()).hexdigest() != expected:
             raise ValueError(f"{folder / file} is damaged: install the package again.")
     return folder
