@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tfp_realnvp as nvp
-from tfp_realnvp.zoo import pretrained as module
+from tfp_realnvp.zoo import files as module
 
 
 @pytest.fixture(scope="module")

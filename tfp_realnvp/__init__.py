@@ -57,7 +57,7 @@ _PUBLIC = {
     "move": "uses.attributes",
     "noise_histogram": "uses.dequantization_noise",
     "pretrained": "zoo.pretrained",
-    "pretrained_names": "zoo.pretrained",
+    "pretrained_names": "zoo.files",
     "resample_scales": "uses.latents",
     "reestimate_statistics": "uses.statistics",
     "sample": "uses.latents",
@@ -121,7 +121,8 @@ if TYPE_CHECKING:
     from tfp_realnvp.uses.start import start_from
     from tfp_realnvp.uses.statistics import reestimate_statistics
     from tfp_realnvp.uses.summary import summary
-    from tfp_realnvp.zoo.pretrained import pretrained, pretrained_names
+    from tfp_realnvp.zoo.files import pretrained_names
+    from tfp_realnvp.zoo.pretrained import pretrained
 
 __all__ = sorted([*_PUBLIC, *_MODULES])
 

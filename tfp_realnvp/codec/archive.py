@@ -14,14 +14,15 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import struct
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import IO, Any
 
 import numpy as np
 
-from tfp_realnvp.codec import frames
+from tfp_realnvp.codec import workers
 from tfp_realnvp.codec.model import Model
 
 MAGIC, VERSION = b"NVPA", 1
@@ -66,8 +67,10 @@ def write(
     model: Model,
     parts: Iterable[tuple[np.ndarray, np.ndarray | None]],
     *,
+    number: int,
+    model_data: bytes,
     identity: dict[str, Any],
-    embedded: bytes | None,
+    embed: bool,
     dtype: str,
     names: Sequence[str] | None = None,
     kind: str = "array",
@@ -79,8 +82,10 @@ def write(
         file: what is written to; it is not read, nor gone back in.
         model: what codes the images.
         parts: images `[N, *shape]` and their labels or None, for each frame.
-        identity: `name` and `sha256` of the model.
-        embedded: the model's bytes, to go into the archive; None to leave them out.
+        number: how many frames there are.
+        model_data: the model as bytes.
+        identity: its `name` and `sha256`.
+        embed: whether these bytes go into the archive.
         dtype: of the images.
         names: of the images, in their order.
         kind: what the images came as.
@@ -88,8 +93,8 @@ def write(
     """
     offset = file.write(MAGIC + bytes([VERSION]))
     index = []
-    for images, labels in parts:
-        data = frames.encode(model, images, labels, advance=advance).to_bytes()
+    coded = workers.encoded(model_data, parts, number=number, advance=advance)
+    for (images, labels), data in coded:
         index.append(
             {
                 "offset": offset,
@@ -100,9 +105,9 @@ def write(
             }
         )
         offset += file.write(data)
-    if embedded is not None:
-        identity = {**identity, "offset": offset, "length": len(embedded)}
-        file.write(embedded)
+    if embed:
+        identity = {**identity, "offset": offset, "length": len(model_data)}
+        file.write(model_data)
     content = Content(
         model.shape,
         model.levels,
@@ -144,9 +149,19 @@ def read_content(file: IO[bytes]) -> Content:
             raise ValueError("its index is damaged")
         fields = json.loads(zlib.decompressobj().decompress(packed, _MOST_TEXT))
         fields["shape"] = tuple(fields["shape"])
-        return Content(**fields)
+        content = Content(**fields)
+        if np.dtype(content.dtype).kind not in "iuf" or not _are_within(content, size):
+            raise ValueError("its index is no archive's")
+        return content
     except (OSError, ValueError, KeyError, TypeError, struct.error, zlib.error) as error:
         raise ValueError("the archive is damaged: its index is not whole") from error
+
+
+def _are_within(content: Content, size: int) -> bool:
+    """Whether frames and model lie within a file of so many bytes."""
+    blobs = [*content.frames, *([content.model] if "offset" in content.model else [])]
+    numbers = [blob[key] for blob in blobs for key in ("offset", "length")]
+    return all(isinstance(number, int) and 0 <= number <= size for number in numbers)
 
 
 def read_embedded(file: IO[bytes], content: Content) -> bytes | None:
@@ -163,40 +178,41 @@ def read_embedded(file: IO[bytes], content: Content) -> bytes | None:
     return data
 
 
-def read_frame(
+def read_frames(
     file: IO[bytes],
     content: Content,
-    number: int,
-    model: Model,
+    numbers: Sequence[int],
     *,
+    model_data: bytes,
     advance: Advance = lambda count: None,
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns the images of a frame, in the dtype that they had, and their labels or None.
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Yields the images of frames, in the dtype that they had, and their labels or None.
 
     Args:
         file: the archive.
         content: see `read_content`.
-        number: of the frame, from 0.
-        model: what coded it.
+        numbers: of the frames, from 0.
+        model_data: the model that coded them, as bytes.
         advance: told how many more images are done.
 
     Raises:
-        ValueError: the frame is damaged, or was coded by another model.
+        ValueError: a frame is damaged, or was coded by another model.
     """
-    described = content.frames[number]
-    data = _read(file, described)
-    if _digest(data) != described["digest"]:
-        raise ValueError(f"the archive is damaged: frame {number} is not whole")
-    pixels = int(np.prod(content.shape)) * described["images"]
-    try:
-        frame = frames.Frame.from_bytes(data, most_plain=4 * (pixels + described["images"]))
-        images, labels = frames.decode(model, frame, advance=advance)
-    except ValueError as error:
-        raise ValueError(f"frame {number} is not of this model") from error
-    images = images.astype(content.dtype)
-    if _digest_of(images, labels) != described["pixels"]:
-        raise ValueError(f"frame {number} gives other pixels here than it was written for")
-    return images, labels
+    described = [content.frames[number] for number in numbers]
+
+    def parts() -> Iterator[tuple[bytes, int]]:
+        for number, frame in zip(numbers, described, strict=True):
+            data = _read(file, frame)
+            if _digest(data) != frame["digest"]:
+                raise ValueError(f"the archive is damaged: frame {number} is not whole")
+            yield data, 4 * frame["images"] * (math.prod(content.shape) + 1)
+
+    results = workers.decoded(model_data, parts(), number=len(described), advance=advance)
+    for number, frame, (images, labels) in zip(numbers, described, results, strict=True):
+        images = images.astype(content.dtype)
+        if _digest_of(images, labels) != frame["pixels"]:
+            raise ValueError(f"frame {number} gives other pixels than it was written for")
+        yield images, labels
 
 
 def _read(file: IO[bytes], described: dict[str, Any]) -> bytes:

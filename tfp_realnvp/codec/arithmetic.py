@@ -102,7 +102,13 @@ def softplus(x: np.ndarray) -> np.ndarray:
 
 def elu(x: np.ndarray) -> np.ndarray:
     """Returns x where that is positive, elsewhere e^x - 1."""
-    return np.maximum(x, 0) + (exp(np.minimum(x, 0)) - 1)
+    return np.maximum(x, exp(-np.abs(x)) - 1)
+
+
+def two_sided_elu(x: np.ndarray, axis: int) -> np.ndarray:
+    """Returns the ELU of x, and behind it along an axis that of -x."""
+    below = exp(-np.abs(x)) - 1
+    return np.concatenate([np.maximum(x, below), np.maximum(-x, below)], axis)
 
 
 def total(x: np.ndarray, axis: int, *, keepdims: bool = False) -> np.ndarray:

@@ -8,18 +8,20 @@ import io
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfp_realnvp.codec import archive, model_file
 from tfp_realnvp.codec.model import Model
-from tfp_realnvp.core import arguments
-from tfp_realnvp.core.data_checks import check_data, labels_of_examples
 from tfp_realnvp.core.files import replacing
-from tfp_realnvp.flow import Flow
+from tfp_realnvp.zoo.files import folder_of, sums
 
-IMAGES_PER_FRAME = 10_000
+# TensorFlow takes seconds to start, and reading an archive has no need of it.
+if TYPE_CHECKING:
+    from tfp_realnvp.flow import Flow
+
+IMAGES_PER_FRAME = 5_000
 #: The name of a codec among a pretrained flow's files.
 FILE = "codec.nvpm"
 
@@ -65,6 +67,8 @@ class Codec:
             ValueError: the flow has a part that can't be coded.
         """
         from tfp_realnvp.codec.compile import model_of
+        from tfp_realnvp.core import arguments
+        from tfp_realnvp.flow import Flow
 
         arguments.instance("Codec.of", "dist", dist, Flow)
         return cls(model_of(dist))
@@ -149,11 +153,14 @@ class Codec:
         Returns:
             What the archive says of itself.
         """
+        from tfp_realnvp.core import arguments
+        from tfp_realnvp.core.data_checks import check_data, labels_of_examples
+
         arguments.whole("compress", "images_per_frame", images_per_frame)
         if not hasattr(images, "dtype"):
             images = np.asarray(images)
         labels = labels_of_examples(labels, self.model.num_classes, len(images), name="The codec")
-        name = _names_by_sum().get(self.sha256)
+        name = pretrained_codecs().get(self.sha256)
 
         def parts() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
             for first in range(0, len(images), images_per_frame):
@@ -166,8 +173,10 @@ class Codec:
             file,
             self.model,
             parts(),
+            number=-(-len(images) // images_per_frame),
+            model_data=self.data,
             identity={"name": name, "sha256": self.sha256},
-            embedded=self.data if (name is None if embed is None else embed) else None,
+            embed=name is None if embed is None else embed,
             dtype=np.dtype(images.dtype).newbyteorder("=").str.lstrip("<>|="),
             names=names,
             kind=kind,
@@ -212,20 +221,36 @@ class Archive:
     def __exit__(self, *_: object) -> None:
         self._file.close()
 
-    def frame(
-        self, number: int, *, advance: Callable[[int], None] = lambda count: None
-    ) -> tuple[np.ndarray, np.ndarray | None]:
+    def frame(self, number: int) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the images of a frame and their labels or None.
 
         Args:
             number: of the frame, from 0.
-            advance: told how many more images are done.
 
         Raises:
             ValueError: it is damaged.
         """
-        return archive.read_frame(
-            self._file, self.content, number, self.codec.model, advance=advance
+        return next(self.frames([number]))
+
+    def frames(
+        self,
+        numbers: Sequence[int] | None = None,
+        *,
+        advance: Callable[[int], None] = lambda count: None,
+    ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        """Yields the images of frames and their labels or None.
+
+        Args:
+            numbers: of the frames, from 0; None for all.
+            advance: told how many more images are done.
+
+        Raises:
+            ValueError: a frame is damaged.
+        """
+        if numbers is None:
+            numbers = range(len(self.content.frames))
+        return archive.read_frames(
+            self._file, self.content, numbers, model_data=self.codec.data, advance=advance
         )
 
     def _found(self, codec: Codec | None) -> Codec:
@@ -240,7 +265,7 @@ class Archive:
             return codec
         if (data := archive.read_embedded(self._file, self.content)) is not None:
             return Codec(model_file.from_bytes(data), data=data)
-        if (name := _names_by_sum().get(expected)) is not None:
+        if (name := pretrained_codecs().get(expected)) is not None:
             return pretrained_codec(name)
         raise ValueError(
             f"The archive was written by {_described(said)}, which is neither in it nor among the "
@@ -302,7 +327,7 @@ def decompress(data: bytes, dist: Flow | Codec | None = None) -> Any:
 
 def _all_of(opened: Archive) -> Any:
     content = opened.content
-    parts = [opened.frame(number) for number in range(len(content.frames))]
+    parts = list(opened.frames())
     images = [part for part, _ in parts] or [np.empty((0, *content.shape), content.dtype)]
     if content.classes is None:
         return np.concatenate(images)
@@ -316,19 +341,15 @@ def pretrained_codec(name: str) -> Codec:
     Raises:
         ValueError: there is no such flow, or it has none.
     """
-    from tfp_realnvp.zoo.pretrained import folder_of
-
     path = folder_of(name) / FILE
     if not path.is_file():
-        have = ", ".join(sorted(_names_by_sum().values())) or "none"
+        have = ", ".join(sorted(pretrained_codecs().values())) or "none"
         raise ValueError(f"{name} has no codec with it; those that have one are: {have}.")
     return Codec.load(path)
 
 
-def _names_by_sum() -> dict[str, str]:
-    """Returns the pretrained flows that have a codec, by its SHA-256."""
-    from tfp_realnvp.zoo.pretrained import sums
-
+def pretrained_codecs() -> dict[str, str]:
+    """Returns the names of the pretrained flows that have a codec, by its SHA-256."""
     return {files[FILE]: name for name, files in sums().items() if FILE in files}
 
 

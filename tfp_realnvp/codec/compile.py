@@ -288,15 +288,18 @@ def _coupling(member: bijectors.Coupling, place: Place) -> list[steps.Step]:
         if not isinstance(transformer, bijectors.MixtureLogistic):
             return parameters
         log_scale, shift, mixture = transformer.parts(value, parameters)
-        log_weights, means, log_scales = mixture
-        return (
-            *(tf.exp(log_weights), means, tf.exp(-log_scales)),
-            *(shift, tf.exp(log_scale)),
-        )
+        log_weights, means, log_scales = (_components_first(part) for part in mixture)
+        return tf.exp(log_weights), means, tf.exp(-log_scales), shift, tf.exp(log_scale)
 
     program = traced(network, tf.TensorSpec((None, *place.shape)), *place.given())
     mask = None if chosen.all() else chosen
     return [steps.Elements(function, place.shape, changed, program, mask)]
+
+
+def _components_first(part: tf.Tensor) -> tf.Tensor:
+    """Returns `[N, ..., K, C]` as `[N, K, ..., C]`."""
+    *between, last = range(1, part.shape.rank - 1)
+    return tf.transpose(part, [0, last, *between, part.shape.rank - 1])
 
 
 @compiled.register(bijectors.Dequantization)

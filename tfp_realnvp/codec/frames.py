@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tfp_realnvp.codec.grid import OffGrid
+from tfp_realnvp.codec.grid import OffGridError
 from tfp_realnvp.codec.model import Model
-from tfp_realnvp.codec.stack import ShortStack, Stack
+from tfp_realnvp.codec.stack import ShortStackError, Stack
 
 # Images on the way at once. The first are few: their noise is made of the bits of those before.
 MOST_IMAGES = 64
@@ -109,13 +109,13 @@ def encode(
         tried = stack.clone()
         try:
             model.encode(images[rows], None if labels is None else labels[rows], tried)
-        except ShortStack:
+        except ShortStackError:
             if len(rows) == 1:  # more of the seed beneath
                 stack = Stack(np.concatenate([seed(2 * seed_words)[:seed_words], stack.words()]))
                 seed_words *= 2
             most = max(1, len(rows) // 2)
             continue
-        except OffGrid as error:
+        except OffGridError as error:
             apart.extend(rows[error.rows].tolist())
             waiting = np.setdiff1d(waiting, rows[error.rows])
             advance(int(error.rows.sum()))
@@ -159,7 +159,7 @@ def decode(
         rows, waiting = waiting[len(waiting) - size :], waiting[: len(waiting) - size]
         try:
             own, own_labels = model.decode(size, stack)
-        except (ShortStack, ValueError, OverflowError) as error:
+        except (ShortStackError, ValueError, OverflowError) as error:
             raise ValueError("a frame is damaged, or another model's") from error
         images[rows] = own
         if labels is not None:

@@ -22,7 +22,7 @@ TICK_BITS, UNIT_TICK_BITS = 18, 24
 LIMIT, UNIT_LIMIT = 2.0 ** (16 + FRACTION_BITS), 2.0 ** (6 + FRACTION_BITS)
 
 
-class OffGrid(Exception):
+class OffGridError(Exception):
     """Numbers of some rows are too large, or not finite.
 
     Args:
@@ -84,14 +84,14 @@ def check(function: Map, whole: np.ndarray, first: np.ndarray, count: np.ndarray
     """Checks that intervals have ticks, and that these are not too far out.
 
     Raises:
-        OffGrid: they have not.
+        OffGridError: they have not.
     """
     limit = LIMIT * 2.0 ** tick_bits(function)
     good = (count >= 2) & (count < 2.0**40) & (np.abs(first) < limit)
     if function.onto_unit:
         good &= np.abs(whole + 0.5) < UNIT_LIMIT
     if not good.all():
-        raise OffGrid(~good.reshape(len(good), -1).all(1))
+        raise OffGridError(~good.reshape(len(good), -1).all(1))
 
 
 def found(

@@ -6,7 +6,7 @@ import dataclasses
 
 import numpy as np
 
-from tfp_realnvp.codec import arithmetic
+from tfp_realnvp.codec.arithmetic import EXP_LIMIT, exp, log, total
 from tfp_realnvp.codec.program import Program
 
 
@@ -85,7 +85,7 @@ class Mixture:
     With weights w, means m and inverse scales r of the components, a shift t and a scale s:
     `x = (log F(y) - log(1 - F(y)) + t) s` with `F(y) = sum_k w_k sigmoid((y - m_k) r_k)`.
 
-    The parameters are arrays `[N, ..., K, C]` of w, m and r, and `[N, ..., C]` of t and s.
+    The parameters are arrays `[N, K, ..., C]` of w, m and r, and `[N, ..., C]` of t and s.
     """
 
     onto_unit: bool = False
@@ -93,39 +93,34 @@ class Mixture:
 
     def value(self, y: np.ndarray, parameters: list[np.ndarray]) -> np.ndarray:
         """See `grid.Map`."""
-        *_, shift, scale = parameters
-        below, above, _ = self._sums(y, parameters, slope=False)
-        return (arithmetic.log(below / above) + shift) * scale
+        weights, means, rates, shift, scale = map(np.ascontiguousarray, parameters)
+        odds = exp((y[:, None] - means) * rates)
+        above = weights / (1 + odds)
+        above, below = total(above, 1), total(above * odds, 1)
+        return (log(below / above) + shift) * scale
 
     def guess(self, x: np.ndarray, parameters: list[np.ndarray]) -> np.ndarray:
-        """See `grid.Map`: by Newton's method, held between the components' own roots."""
-        _, means, rates, shift, scale = parameters
+        """See `grid.Map`: by Newton's method, held between the components' own roots.
+
+        A guess need not be the same everywhere.
+        """
+        weights, means, rates, shift, scale = map(np.ascontiguousarray, parameters)
         logit = x / scale - shift
-        roots = means + logit[..., None, :] / rates
-        low, high = roots.min(-2), roots.max(-2)
+        roots = means + logit[:, None] / rates
+        low, high = roots.min(1), roots.max(1)
         y = (low + high) / 2
         for _ in range(8):
-            below, above, density = self._sums(y, parameters, slope=True)
-            excess = arithmetic.log(below / above) - logit
+            odds = np.exp(np.clip((y[:, None] - means) * rates, -EXP_LIMIT, EXP_LIMIT))
+            shares = weights / (1 + odds)
+            above, density = shares.sum(1), shares * odds
+            below = density.sum(1)
+            density = (density * rates / (1 + odds)).sum(1)
+            excess = np.log(below / above) - logit
             low, high = np.where(excess < 0, y, low), np.where(excess > 0, y, high)
             stepped = y - excess * below * above / density
             stepped = np.where((stepped > low) & (stepped < high), stepped, (low + high) / 2)
             moved = np.abs(stepped - y).max()
             y = stepped
-            if moved < 2.0**-16:
+            if moved < 1e-5:  # and so the next step less than its square
                 break
         return y
-
-    @staticmethod
-    def _sums(
-        y: np.ndarray, parameters: list[np.ndarray], *, slope: bool
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
-        """Returns F(y), 1 - F(y), and the slope of F."""
-        weights, means, rates = parameters[:3]
-        odds = arithmetic.exp((y[..., None, :] - means) * rates)
-        above = weights / (1 + odds)
-        below = above * odds
-        density = None
-        if slope:
-            density = arithmetic.total(below * rates / (1 + odds), -2)
-        return arithmetic.total(below, -2), arithmetic.total(above, -2), density

@@ -38,8 +38,8 @@ class Model:
             stack: the bits; what is on it makes the noise.
 
         Raises:
-            ShortStack: there is too little on it.
-            OffGrid: some rows can't be coded.
+            ShortStackError: there is too little on it.
+            OffGridError: some rows can't be coded.
         """
         batch = Batch(stack, labels)
         numbers = images.reshape(len(images), -1).astype(np.float64)
@@ -55,7 +55,7 @@ class Model:
             The images, and their labels or None.
 
         Raises:
-            ShortStack: the bits are not of so many images.
+            ShortStackError: the bits are not of so many images.
         """
         labels = None
         if self.num_classes is not None:

@@ -98,6 +98,11 @@ def _concatenate(values: Values, attributes: dict[str, Any]) -> np.ndarray:
     return np.concatenate(values[:-1], int(values[-1]))
 
 
+@_operation("TwoSidedElu")
+def _two_sided_elu(values: Values, attributes: dict[str, Any]) -> np.ndarray:
+    return arithmetic.two_sided_elu(values[0], attributes["axis"])
+
+
 @_operation("Pack")
 def _pack(values: Values, attributes: dict[str, Any]) -> np.ndarray:
     return np.stack(values, attributes["axis"])
@@ -238,14 +243,20 @@ def _convolve(values: Values, attributes: dict[str, Any]) -> np.ndarray:
     if side == 1:
         return arithmetic.contract(x, weights)
     whole, units = arithmetic.whole_rows(x, arithmetic.VALUE_BITS)
-    halo = side // 2
-    padded = np.pad(whole, [(0, 0), (halo, halo), (halo, halo), (0, 0)])
-    # [N, H, W, C, side, side], and then the last three as a kernel has them.
-    seen = np.lib.stride_tricks.sliding_window_view(padded, (side, side), (1, 2))
-    seen = seen.transpose(0, 1, 2, 4, 5, 3).reshape(*x.shape[:3], -1)
-    result = seen @ weights.whole
-    result *= units * weights.unit
-    return result
+    rows, height, width, channels = whole.shape
+    halo, run = side // 2, side * channels
+    # The pixels of a row that a kernel sees side by side, with rows of zeros around the image.
+    seen = np.zeros((rows, height + 2 * halo, width, run))
+    for k in range(side):
+        own = seen[:, halo : halo + height, :, k * channels : (k + 1) * channels]
+        to, start = max(0, halo - k), max(0, k - halo)
+        own[:, :, to : width - start] = whole[:, :, start : width - to]
+    result: Any = 0.0
+    for k in range(side):
+        lines = seen[:, k : k + height].reshape(rows, height * width, run)
+        result = result + lines @ weights.whole[k * run : (k + 1) * run]
+    result *= (units * weights.unit).reshape(rows, 1, 1)
+    return result.reshape(rows, height, width, -1)
 
 
 @_operation("MatMul", "BatchMatMulV2")

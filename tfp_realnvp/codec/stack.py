@@ -8,16 +8,23 @@ from __future__ import annotations
 
 import decimal
 import functools
+import math
 from collections.abc import Iterator
 
 import numpy as np
-from constriction import stream
+
+try:
+    from constriction import stream
+except ImportError as error:
+    raise ImportError("Archives need constriction: pip install 'tfp_realnvp[codec]'.") from error
 
 from tfp_realnvp.codec.grid import FRACTION_BITS
 
 # A uniform number is popped as one below 2^12, of which constriction's probabilities of 24 bits are
 # right to a thousandth of a bit, and as powers of two, of which they are right.
 HEAD_BITS, TAIL_BITS = 12, 15
+# Of a number that is a power of two's, popped at once.
+MOST_BITS = 23
 _UNIFORM = stream.model.Uniform()
 # The base is popped as one of 64 intervals a unit, between -8 and 8, and uniformly therein.
 INTERVAL_BITS, RANGE = 6, 8
@@ -26,7 +33,7 @@ _INSIDE = 2 * RANGE << INTERVAL_BITS
 OUTSIDE_BITS = 48
 
 
-class ShortStack(Exception):
+class ShortStackError(Exception):
     """There are fewer bits on a stack than are to be popped."""
 
 
@@ -77,7 +84,7 @@ class Stack:
             The numbers, in doubles.
 
         Raises:
-            ShortStack: there are too few bits.
+            ShortStackError: there are too few bits.
         """
         heads, tails = _head_and_tail(sizes)
         self._require(np.log2(heads).sum() + tails.sum())
@@ -106,15 +113,24 @@ class Stack:
 
     def pop_bits(self, shape: tuple[int, ...], bits: int) -> np.ndarray:
         """Pops whole numbers of so many bits each."""
-        return self.pop(np.full(shape, 2.0**bits))
+        count = math.prod(shape)
+        self._require(count * bits)
+        numbers = np.zeros(count)
+        for own in _shares(bits):
+            numbers = numbers * 2.0**own + self._coder.decode(_uniform(own), count)
+        return numbers.reshape(shape)
 
     def push_bits(self, numbers: np.ndarray, bits: int) -> None:
         """Pushes what `pop_bits` pops."""
-        self.push(numbers, np.full(numbers.shape, 2.0**bits))
+        rest = numbers.ravel()
+        for own in reversed(_shares(bits)):
+            above = np.floor(rest * 2.0**-own)
+            self._coder.encode_reverse((rest - above * 2.0**own).astype(np.int32), _uniform(own))
+            rest = above
 
     def pop_base(self, shape: tuple[int, ...]) -> np.ndarray:
         """Pops standard normal numbers on the grid."""
-        count = int(np.prod(shape))
+        count = math.prod(shape)
         self._require(count * FRACTION_BITS)
         intervals = self._coder.decode(_base(), count).astype(np.float64)
         inside = intervals < _INSIDE
@@ -141,7 +157,7 @@ class Stack:
 
     def _require(self, bits: float) -> None:
         if self.bits < bits + 64:
-            raise ShortStack
+            raise ShortStackError
 
 
 def _head_and_tail(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -149,6 +165,17 @@ def _head_and_tail(sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     whole = sizes.astype(np.int64).ravel()
     tails = np.maximum(np.frexp(sizes.ravel())[1] - HEAD_BITS, 0).astype(np.int64)
     return (whole >> tails).astype(np.int32), tails
+
+
+@functools.cache
+def _uniform(bits: int) -> stream.model.Uniform:
+    return stream.model.Uniform(1 << bits)
+
+
+def _shares(bits: int) -> list[int]:
+    """Returns numbers of bits, none above 23, that add up to so many."""
+    number = -(-bits // MOST_BITS)
+    return [bits * (k + 1) // number - bits * k // number for k in range(number)]
 
 
 def _parts(tails: np.ndarray) -> Iterator[np.ndarray]:

@@ -34,6 +34,10 @@ class Batch:
     condition: np.ndarray | None = None
     latents: list[np.ndarray] = dataclasses.field(default_factory=list)
 
+    def given(self) -> list[np.ndarray]:
+        """Returns what networks are given beside numbers."""
+        return [x for x in (self.condition, self.labels) if x is not None]
+
 
 class Step(abc.ABC):
     """A bijection of numbers `[N, D]`, whole ones in doubles, and of the bits on a stack."""
@@ -163,12 +167,12 @@ class Elements(Step):
         """See `Step`."""
         places, bits = self._places(), grid.tick_bits(self.function)
 
-        def intervals(numbers, *parameters):
+        def intervals(numbers, *given):
             whole = numbers[:, self.changed]
-            found = grid.interval(self.function, whole, list(parameters))
+            found = grid.interval(self.function, whole, self._parameters(numbers, *given))
             return [self._flat(part) for part in found]
 
-        first, count = in_rows(intervals, numbers, *self._parameters(numbers, batch))
+        first, count = in_rows(intervals, numbers, *batch.given())
         grid.check(self.function, numbers[:, places], first, count)
         numbers = numbers.copy()
         for part in _parts_of(len(numbers), len(places)):
@@ -181,34 +185,33 @@ class Elements(Step):
     def decode(self, numbers, batch):
         """See `Step`."""
         places, bits = self._places(), grid.tick_bits(self.function)
-        parameters = self._parameters(numbers, batch)
-        numbers = numbers.copy()
-        for part in reversed(_parts_of(len(numbers), len(places))):
+        seen, numbers = numbers, numbers.copy()
+        parts = _parts_of(len(numbers), len(places))
+        parameters = None if len(parts) == 1 else self._parameters(seen, *batch.given())
+        for part in reversed(parts):
             own = places[part]
             below = batch.stack.pop_bits((len(numbers), len(own)), bits)
             # The ticks that are not looked for now are never looked at.
-            ticks = np.zeros((len(numbers), math.prod(self.shape)))
-            ticks[:, own] = numbers[:, own] * 2.0**bits + below
+            ticks = np.zeros_like(seen)
+            ticks[:, own] = seen[:, own] * 2.0**bits + below
             wanted = np.isin(self.changed, own)
             if self.chosen is not None:
                 wanted &= self.chosen.reshape(wanted.shape)
 
-            def arguments(ticks, *parameters, wanted=wanted):
-                return grid.found(
-                    self.function, ticks[:, self.changed], list(parameters), wanted=wanted
-                )
+            def arguments(seen, ticks, *given, wanted=wanted):
+                known = self._parameters(seen, *given) if parameters is None else parameters
+                return grid.found(self.function, ticks[:, self.changed], known, wanted=wanted)
 
-            whole, first, count = (x[:, wanted] for x in in_rows(arguments, ticks, *parameters))
+            found = in_rows(arguments, seen, ticks, *batch.given())
+            whole, first, count = (x[:, wanted] for x in found)
             batch.stack.push(ticks[:, own] - first, count)
             numbers[:, own] = whole
         return numbers
 
-    def _parameters(self, numbers: np.ndarray, batch: Batch) -> list[np.ndarray]:
+    def _parameters(self, numbers: np.ndarray, *given: np.ndarray) -> list[np.ndarray]:
         if self.network is None:
             return []
-        events = grid.real(numbers).reshape(-1, *self.shape)
-        given = [x for x in (batch.condition, batch.labels) if x is not None]
-        return in_rows(self.network, events, *given)
+        return self.network(grid.real(numbers).reshape(-1, *self.shape), *given)
 
     def _flat(self, values: np.ndarray) -> np.ndarray:
         values = values.reshape(len(values), -1)

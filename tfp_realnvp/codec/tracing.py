@@ -76,7 +76,10 @@ def _add(
         found[id(operation.outputs[0])] = found[id(first)]
         return
     attributes: dict[str, Any] = {}
-    if kind == "ReadVariableOp":
+    if (x := _two_sided(operation)) is not None:  # one exponential instead of two
+        kind, inputs = "TwoSidedElu", [x]
+        attributes = {"axis": int(tf.get_static_value(first.op.inputs[-1]))}
+    elif kind == "ReadVariableOp":
         kind, attributes, inputs = "Const", {"value": values[id(first)]}, []
     elif kind == "Const":
         attributes = {"value": tf.make_ndarray(operation.get_attr("value"))}
@@ -96,6 +99,16 @@ def _add(
     for k, output in enumerate(operation.outputs):
         found[id(output)] = (len(nodes), k)
     nodes.append(Node(kind, tuple(found[id(x)] for x in inputs), attributes))
+
+
+def _two_sided(operation: tf.Operation) -> tf.Tensor | None:
+    """Returns x of `elu(concat([x, -x]))`, or None."""
+    if operation.type != "Elu" or operation.inputs[0].op.type != "ConcatV2":
+        return None
+    x, negative, *more = operation.inputs[0].op.inputs
+    if len(more) == 1 and negative.op.type == "Neg" and negative.op.inputs[0] is x:
+        return x
+    return None
 
 
 def _kind(dtype: tf.DType) -> str:
