@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--images_per_frame", type=int, default=5_000, help="images that are read together")
     add("-f", "--force", action="store_true", help="replace OUT")
     add("-k", "--keep", action="store_true", help="keep IMAGES, which is done anyway")
-    add("--rm", action="store_true", help="remove IMAGES, where that is a file, once OUT is written")
+    add(
+        "--rm", action="store_true", help="remove IMAGES, where that is a file, once OUT is written"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -52,9 +54,7 @@ def run(args: argparse.Namespace) -> None:
         labels = found.labels if args.labels is None else np.load(args.labels)
         if codec.model.num_classes is None and args.labels is None:
             labels = None  # of the file's own there is no need
-        countdown = Countdown(
-            "compressing", len(found.images), unit="images", stream=sys.stderr
-        )
+        countdown = Countdown("compressing", len(found.images), unit="images", stream=sys.stderr)
         with images_on_disk.written(out, force=args.force) as file:
             content = codec.write(
                 file,

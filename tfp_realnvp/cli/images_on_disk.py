@@ -111,7 +111,7 @@ def _of_files(path: str) -> Iterator[Found]:
         for name in names[1:]:
             if (own := _shape_of(name, listing.read(name))) != shape:
                 raise ValueError(
-                    f"The images of an archive are of one shape: {names[0]} is {shape}, {name} {own}."
+                    f"An archive has images of one shape: {names[0]} is {shape}, {name} is {own}."
                 )
 
         def read(rows: np.ndarray) -> np.ndarray:
@@ -203,10 +203,12 @@ def write_images(
     elif path.endswith(".npz"):
         with written(path, force=force) as file:
             pairs = list(parts)
-            arrays = {"x": _joined([images for images, _ in pairs], shape, dtype)}
-            if pairs and pairs[0][1] is not None:
-                arrays["labels"] = np.concatenate([labels for _, labels in pairs])
-            np.savez_compressed(file, **arrays)
+            x = _joined([images for images, _ in pairs], shape, dtype)
+            labels = [labels for _, labels in pairs if labels is not None]
+            if labels:
+                np.savez_compressed(file, x=x, labels=np.concatenate(labels))
+            else:
+                np.savez_compressed(file, x=x)
     else:
         _write_folder(Path(path), parts, _checked(names, shape[0]))
 

@@ -1,12 +1,12 @@
 """The file: frames, where each begins, and the model that reads them.
 
-    "NVPA"  version, 1 byte | frames, and the model where it is embedded | index | its length, 4 bytes,
-    its digest, 16 bytes, "NVPA"
+    "NVPA", version, 1 byte | frames, and the model where it is embedded | index |
+    its length, 4 bytes, its digest, 16 bytes, "NVPA"
 
-The index is JSON, deflated: the events' `shape`, their `levels` and `dtype`, `names` where they have
-any, the `model` by `name` and `sha256`, with `offset` and `length` where it is embedded, and of each
-of the `frames` its `offset`, its `length`, its number of `images`, a digest of its bytes, and one of
-the pixels that it stands for. Numbers are little-endian, digests BLAKE2b of 16 bytes.
+The index is JSON, deflated: the events' `shape`, their `levels` and `dtype`, `names` where they
+have any, the `model` by `name` and `sha256`, with `offset` and `length` where it is embedded, and
+of each of the `frames` its `offset`, its `length`, its number of `images`, a digest of its bytes,
+and one of the pixels that it stands for. Numbers are little-endian, digests BLAKE2b of 16 bytes.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """Real functions of which every machine gives the same bits.
 
-Sums, differences, products, quotients, square roots and roundings of doubles are what IEEE 754 says,
-to the last bit, on every processor; `exp` and its like are not, and neither are sums of many numbers,
-whose order is a library's and a processor's own. So functions are made here of the former alone,
-sums go in an order that is written down, and products of matrices are of whole numbers too small for
-anything to be rounded, in whatever order: see `contract`.
+Sums, differences, products, quotients, square roots and roundings of doubles are what IEEE 754
+says, to the last bit, on every processor; `exp` and its like are not, and neither are sums of
+many numbers, whose order is a library's and a processor's own. So functions are made here of the
+former alone, sums go in an order that is written down, and products of matrices are of whole
+numbers too small for anything to be rounded, in whatever order: see `contract`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import numpy as np
 # number is ever so small that some processor's settings make it 0.
 STEPS = 32
 EXP_LIMIT = 300.0
-# Products of whole numbers of at most 2^24 with others whose sizes sum up to at most 2^29: no partial
-# sum is above 2^53, up to which doubles hold every whole number.
+# Products of whole numbers of at most 2^24 with others whose sizes sum up to at most 2^29: no
+# partial sum is above 2^53, up to which doubles hold every whole number.
 VALUE_BITS, WEIGHT_BITS = 24, 29
 # Of a double, and its bits for the root of 1/2, from where mantissas begin in `log`.
 _MANTISSA_BITS = 52

@@ -60,8 +60,8 @@ class Codec:
         """Returns the codec of a flow, as its variables are now.
 
         Args:
-            dist: a flow of images, of couplings and what usually stands between them; class-conditional
-                or not.
+            dist: a flow of images, of couplings and what usually stands between them;
+                class-conditional or not.
 
         Raises:
             ValueError: the flow has a part that can't be coded.
@@ -177,7 +177,7 @@ class Codec:
             model_data=self.data,
             identity={"name": name, "sha256": self.sha256},
             embed=name is None if embed is None else embed,
-            dtype=np.dtype(images.dtype).newbyteorder("=").str.lstrip("<>|="),
+            dtype=np.dtype(images.dtype).name,
             names=names,
             kind=kind,
             advance=advance,
@@ -208,7 +208,7 @@ class Archive:
     """
 
     def __init__(self, file: str | os.PathLike[str] | IO[bytes], *, codec: Codec | None = None):
-        self._file = open(file, "rb") if isinstance(file, str | os.PathLike) else file
+        self._file = Path(file).open("rb") if isinstance(file, str | os.PathLike) else file
         self.content = archive.read_content(self._file)
         self.codec = self._found(codec)
 

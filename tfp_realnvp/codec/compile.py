@@ -6,13 +6,14 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, TypeGuard
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from tfp_realnvp import bijectors
 from tfp_realnvp.codec import maps, steps
+from tfp_realnvp.codec.joining import joined
 from tfp_realnvp.codec.model import Model
 from tfp_realnvp.codec.tracing import traced
 from tfp_realnvp.core.context import Context
@@ -110,8 +111,13 @@ def _of_all_elements(
 @compiled.register(bijectors.Flatten)
 @compiled.register(bijectors.Permutation)
 def _reordering(member: Any, place: Place) -> list[steps.Step]:
+    return [steps.Reorder(_order_of(member, place))]
+
+
+def _order_of(member: Any, place: Place) -> np.ndarray:
+    """Returns where each element of a bijector's results comes from."""
     order = member._inverse_and_log_det(_numbered(place.shape), Context())[0]
-    return [steps.Reorder(_as_places(order))]
+    return order.numpy().astype(np.int64).ravel()
 
 
 def _numbered(shape: Shape) -> tf.Tensor:
@@ -119,61 +125,9 @@ def _numbered(shape: Shape) -> tf.Tensor:
     return tf.reshape(tf.range(math.prod(shape), dtype=tf.float64), (1, *shape))
 
 
-def _as_places(event: tf.Tensor) -> np.ndarray:
-    return event.numpy().astype(np.int64).ravel()
-
-
 @compiled.register(bijectors.Composition)
 def _composition(member: bijectors.Composition, place: Place) -> list[steps.Step]:
-    return _joined(_in_turn(member.members, place))
-
-
-def _joined(own: list[steps.Step]) -> list[steps.Step]:
-    """Returns steps of which maps without parameters that follow each other are one.
-
-    Each step costs what a whole number of ticks is less than what it stands for.
-    """
-    result: list[steps.Step] = []
-    since: list[steps.Reorder] = []  # the last map
-    for step in own:
-        last = result[-1 - len(since)] if len(result) > len(since) else None
-        if isinstance(step, steps.Reorder):
-            since.append(step)
-        elif _is_free(step) and last is not None and _is_free(last):
-            order = functools.reduce(lambda a, b: a[b.order], since, np.arange(step.changed.size))
-            result[-1 - len(since)] = _both(last, order, step)
-            continue
-        else:
-            since = []
-        result.append(step)
-    return result
-
-
-def _is_free(step: steps.Step) -> TypeGuard[steps.Elements]:
-    """Whether a step maps all elements, without parameters, to real numbers."""
-    return isinstance(step, steps.Elements) and step.network is None and not step.function.onto_unit
-
-
-def _both(first: steps.Elements, order: np.ndarray, second: steps.Elements) -> steps.Elements:
-    function = first.function
-    if not isinstance(function, maps.Chain):
-        whole = np.arange(first.changed.size)
-        function = maps.Chain([function], [whole], [first.shape], domain=function.domain)
-    return dataclasses.replace(
-        first,
-        function=dataclasses.replace(
-            function,
-            maps=[*function.maps, second.function],
-            # Between the first's order and the second's lies what the chain undoes at its end.
-            orders=[*function.orders, _within(function, order)],
-            shapes=[*function.shapes, second.shape],
-        ),
-    )
-
-
-def _within(function: maps.Chain, order: np.ndarray) -> np.ndarray:
-    """Returns an order of a chain's results as one of its last map's results."""
-    return np.argsort(function._last_order())[order]
+    return joined(_in_turn(member.members, place))
 
 
 def _in_turn(members: Sequence[bijectors.FlowBijector], place: Place) -> list[steps.Step]:
@@ -197,16 +151,16 @@ def _seeing(
     seen = traced(function, tf.TensorSpec((None, *place.condition)))
     condition = tuple(function(tf.zeros([1, *place.condition])).shape[1:])
     within = dataclasses.replace(place, shape=shape, condition=condition)
-    return steps.Seeing(seen, _in_turn(members, within))
+    return steps.Seeing(seen, joined(_in_turn(members, within)))
 
 
 @compiled.register(bijectors.Squeezed)
 def _squeezed(member: bijectors.Squeezed, place: Place) -> list[steps.Step]:
-    (there,) = _reordering(member._squeeze, place)
+    there = steps.Reorder(_order_of(member._squeeze, place))
     back = steps.Reorder(np.argsort(there.order))
     shape = member._squeeze._latent_shape(place.shape)
     if place.condition is None:
-        within = _in_turn(member.members, dataclasses.replace(place, shape=shape))
+        within = joined(_in_turn(member.members, dataclasses.replace(place, shape=shape)))
     else:
         within = [_seeing(member._squeeze._condition_beyond, member.members, place, shape)]
     return [there, *within, back]

@@ -159,10 +159,10 @@ def decode(
         rows, waiting = waiting[len(waiting) - size :], waiting[: len(waiting) - size]
         try:
             own, own_labels = model.decode(size, stack)
-        except (ShortStackError, ValueError, OverflowError) as error:
+        except (ShortStackError, ValueError, KeyError, OverflowError, MemoryError) as error:
             raise ValueError("a frame is damaged, or another model's") from error
         images[rows] = own
-        if labels is not None:
+        if labels is not None and own_labels is not None:
             labels[rows] = own_labels
         advance(size)
     if not np.array_equal(stack.words(), lowest):

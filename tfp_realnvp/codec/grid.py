@@ -1,11 +1,12 @@
 """Increasing maps of the real numbers as bijections of whole numbers and random bits.
 
-A real number x is a whole number n, `x = n 2^-14`. An increasing map f takes the interval between n
-and n + 1 to that between two ticks `g(n) = floor(f(n 2^-14) 2^14 2^p) + 2 n`: so many ticks as it has
-are popped as a uniform number, which says where in it x is; the tick is then 2^p times a whole number,
-the result, plus p bits, which are pushed. What that costs is p bits less the logarithm of the number
-of ticks: minus the logarithm of f's slope. (Modular scale transforms, Zhang et al., "iFlow",
-arXiv:2111.00965, are this for linear maps.) The term 2 n sees to it that every interval has a tick.
+A real number x is a whole number n, `x = n 2^-14`. An increasing map f takes the interval between
+n and n + 1 to that between two ticks `g(n) = floor(f(n 2^-14) 2^14 2^p) + 2 n`: so many ticks as
+it has are popped as a uniform number, which says where in it x is; the tick is then 2^p times a
+whole number, the result, plus p bits, which are pushed. What that costs is p bits less the
+logarithm of the number of ticks: minus the logarithm of f's slope. (Modular scale transforms,
+Zhang et al., "iFlow", arXiv:2111.00965, are this for linear maps.) The term 2 n sees to it that
+every interval has a tick.
 """
 
 from __future__ import annotations
@@ -35,15 +36,15 @@ class OffGridError(Exception):
 
 
 class Map(Protocol):
-    """An increasing map of each element of an event, given parameters.
+    """An increasing map of each element of an event, given parameters."""
 
-    Attributes:
-        onto_unit: whether its results are in `(0, 1)`.
-        domain: between what its arguments are; None where they may be anything.
-    """
+    @property
+    def onto_unit(self) -> bool:
+        """Whether its results are in `(0, 1)`."""
 
-    onto_unit: bool
-    domain: tuple[float, float] | None
+    @property
+    def domain(self) -> tuple[float, float] | None:
+        """Between what its arguments are; None where they may be anything."""
 
     def value(self, y: np.ndarray, parameters: list[np.ndarray]) -> np.ndarray:
         """Returns the map's results."""

@@ -70,6 +70,22 @@ class Chain:
             y = y[:, np.argsort(order)]
         return y.reshape(x.shape)
 
+    def then(self, order: np.ndarray, other: Chain) -> Chain:
+        """Returns this one and then another.
+
+        Args:
+            order: where the other's arguments come from among this one's results.
+            other: the other, of one map or more.
+        """
+        # This one ends by putting its results where its arguments were.
+        first = np.argsort(self._last_order())[order][other.orders[0]]
+        return Chain(
+            [*self.maps, *other.maps],
+            [*self.orders, first, *other.orders[1:]],
+            [*self.shapes, *other.shapes],
+            domain=self.domain,
+        )
+
     def _last_order(self) -> np.ndarray:
         """Returns where the last one's results come from among the first one's arguments."""
         total = np.arange(self.orders[0].size)

@@ -135,7 +135,8 @@ def _one_hot(values: Values, attributes: dict[str, Any]) -> np.ndarray:
     indices, depth, on, off = values
     if attributes["axis"] != -1:
         raise NotImplementedError("one-hot numbers along another axis than the last")
-    return np.where(np.expand_dims(indices, -1) == np.arange(depth), on, off)
+    chosen = np.expand_dims(indices, -1) == np.arange(int(depth))
+    return np.asarray(np.where(chosen, on, off))
 
 
 @_operation("SpaceToDepth")

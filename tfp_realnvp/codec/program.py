@@ -51,7 +51,7 @@ class Program:
     """
 
     def __init__(self, nodes: list[Node], outputs: list[Result]):
-        self.nodes, self.outputs = nodes, [tuple(output) for output in outputs]
+        self.nodes, self.outputs = nodes, [(node, k) for node, k in outputs]
         self._inputs = [i for i, node in enumerate(nodes) if node.operation == "Input"]
         self._constants: dict[Result, Any] = {}
         self._steps: list[tuple[int, list[Any]]] = []

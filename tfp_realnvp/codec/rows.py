@@ -10,9 +10,7 @@ import numpy as np
 ROWS = 4
 
 
-def in_rows(
-    function: Callable[..., Sequence[np.ndarray]], *arrays: np.ndarray
-) -> list[np.ndarray]:
+def in_rows(function: Callable[..., Sequence[np.ndarray]], *arrays: np.ndarray) -> list[np.ndarray]:
     """Returns what a function makes of rows, which it makes of each row by itself.
 
     Args:

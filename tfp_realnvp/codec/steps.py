@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import itertools
-import math
 
 import numpy as np
 
@@ -116,6 +116,7 @@ class Dequantize(Step):
         return images
 
     def _within(self, images: np.ndarray, batch: Batch) -> Batch:
+        assert self.seen is not None
         (seen,) = self.seen(images.reshape(-1, *self.shape))
         return dataclasses.replace(batch, condition=seen)
 
@@ -141,6 +142,7 @@ class Seeing(Step):
         return decode(self.steps, numbers, self._within(batch))
 
     def _within(self, batch: Batch) -> Batch:
+        assert batch.condition is not None
         return dataclasses.replace(batch, condition=in_rows(self.seen, batch.condition)[0])
 
 
@@ -152,8 +154,8 @@ class Elements(Step):
         function: the map.
         shape: of the event.
         changed: the elements that change, as they stand in the network's outputs.
-        network: from events, the condition and labels to the map's parameters; None for a map of all
-            elements that has none.
+        network: from events, the condition and labels to the map's parameters; None for a map of
+            all elements that has none.
         chosen: of `changed`, those that do change, boolean; None for all.
     """
 
@@ -202,9 +204,15 @@ class Elements(Step):
                 known = self._parameters(seen, *given) if parameters is None else parameters
                 return grid.found(self.function, ticks[:, self.changed], known, wanted=wanted)
 
-            found = in_rows(arguments, seen, ticks, *batch.given())
+            if parameters is None:
+                found = in_rows(arguments, seen, ticks, *batch.given())
+            else:
+                found = arguments(seen, ticks)
             whole, first, count = (x[:, wanted] for x in found)
-            batch.stack.push(ticks[:, own] - first, count)
+            within = ticks[:, own] - first
+            if not ((within >= 0) & (within < count)).all():
+                raise ValueError("the stack has ticks that no interval has")
+            batch.stack.push(within, count)
             numbers[:, own] = whole
         return numbers
 
@@ -248,11 +256,13 @@ class Mix(Step):
     upper: np.ndarray
     signs: np.ndarray
 
-    def __post_init__(self):
-        own = range(self.channels)
-        weights = arithmetic.Weights.of
-        object.__setattr__(self, "_before", [weights(self.lower[i, :i, None]) for i in own])
-        object.__setattr__(self, "_behind", [weights(self.upper[i, i + 1 :, None]) for i in own])
+    @functools.cached_property
+    def _before(self) -> list[arithmetic.Weights]:
+        return [arithmetic.Weights.of(self.lower[i, :i, None]) for i in range(self.channels)]
+
+    @functools.cached_property
+    def _behind(self) -> list[arithmetic.Weights]:
+        return [arithmetic.Weights.of(self.upper[i, i + 1 :, None]) for i in range(self.channels)]
 
     def encode(self, numbers, batch):
         """See `Step`."""

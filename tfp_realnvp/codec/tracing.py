@@ -77,8 +77,9 @@ def _add(
         return
     attributes: dict[str, Any] = {}
     if (x := _two_sided(operation)) is not None:  # one exponential instead of two
-        kind, inputs = "TwoSidedElu", [x]
-        attributes = {"axis": int(tf.get_static_value(first.op.inputs[-1]))}
+        kind = "TwoSidedElu"
+        attributes = {"axis": int(tf.get_static_value(inputs[0].op.inputs[-1]))}
+        inputs = [x]
     elif kind == "ReadVariableOp":
         kind, attributes, inputs = "Const", {"value": values[id(first)]}, []
     elif kind == "Const":

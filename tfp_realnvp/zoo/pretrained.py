@@ -8,6 +8,7 @@ from tfp_realnvp.flow import Flow
 from tfp_realnvp.training.saving import load
 from tfp_realnvp.zoo.files import folder_of
 
+
 def pretrained(name: str) -> Flow:
     """Loads a trained flow that comes with the package, without a network.
 
@@ -34,4 +35,3 @@ def pretrained(name: str) -> Flow:
         return load(name)
     # What a file asks for needs no bound where the file is known.
     return keras.saving.load_model(folder_of(name), compile=False).dist
-
