@@ -64,6 +64,22 @@ def test_it_costs_what_the_likelihood_says(name):
     assert (stack.bits - before) / 200 == pytest.approx(expected, rel=0.01)
 
 
+@pytest.mark.parametrize("name", ["flowpp", "glow", "mixture_multiscale", "uva_multiscale"])
+def test_bits_by_pixel_are_those_of_the_image(name):
+    codec, x = nvp.Codec.of(small(name, scale=0.01)), images(12)
+    bits = nvp.bits_by_pixel(codec, x)
+    stack = Stack(frames.seed(4 * x.size))
+    before = stack.bits
+    codec.model.encode(x, None, stack)
+    assert bits.sum() == pytest.approx(stack.bits - before, rel=0.03)
+    # What is alike but for one pixel costs there what it costs more.
+    flat = np.full([1, 8, 8, 1], 100, "uint8")
+    spot = flat.copy()
+    spot[0, 2, 5] = 250
+    more = nvp.bits_by_pixel(codec, spot) - nvp.bits_by_pixel(codec, flat)
+    assert np.isfinite(more).all() and more.shape == flat.shape
+
+
 def test_frames_are_read_alone():
     x = images(25)
     data = nvp.compress(small("uva_simple"), x, images_per_frame=10)

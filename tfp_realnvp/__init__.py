@@ -36,6 +36,7 @@ _PUBLIC = {
     "anomaly_scores": "uses.anomaly",
     "attribute_direction": "uses.attributes",
     "auroc": "uses.anomaly",
+    "bits_by_pixel": "codec.costs",
     "bits_per_dim": "uses.likelihood",
     "class_log_probs": "uses.classes",
     "class_posterior": "uses.classes",
@@ -84,6 +85,7 @@ _MODULES = {
 if TYPE_CHECKING:
     from tfp_realnvp import bijectors, conditioners, datasets, flows
     from tfp_realnvp.codec.codec import Archive, Codec, compress, decompress
+    from tfp_realnvp.codec.costs import bits_by_pixel
     from tfp_realnvp.core.context import Context
     from tfp_realnvp.execution.device import use_shards
     from tfp_realnvp.flow import Flow

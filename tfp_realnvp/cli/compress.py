@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
         raise ValueError("--rm removes files alone, and not with --keep.")
     out = args.out or _beside(args.images)
     with images_on_disk.opened(args.images) as found:
-        codec = _codec(args.model, found.images.shape[1:])
+        codec = codec_named(args.model, found.images.shape[1:])
         labels = found.labels if args.labels is None else np.load(args.labels)
         if codec.model.num_classes is None and args.labels is None:
             labels = None  # of the file's own there is no need
@@ -84,8 +84,16 @@ def _beside(images: str) -> str:
     return str(path.with_name(name or path.resolve().name)) + SUFFIX
 
 
-def _codec(model: str | None, shape: tuple[int, ...]) -> Any:
-    """Returns the codec that the command line names, or one for such images."""
+def codec_named(model: str | None, shape: tuple[int, ...]) -> Any:
+    """Returns the codec that a command line names.
+
+    Args:
+        model: a pretrained flow, a run, a `.keras` or a codec file; None for the pretrained one.
+        shape: of the images that it is for.
+
+    Raises:
+        ValueError: there is none.
+    """
     from tfp_realnvp.codec.codec import Codec, pretrained_codec, pretrained_codecs
 
     names = sorted(pretrained_codecs().values())

@@ -222,7 +222,7 @@ def _checked(names: list[str] | None, count: int) -> list[str]:
     if names is None:
         return [f"{i:0{len(str(count))}d}.png" for i in range(count)]
     result = [name if name.lower().endswith(".png") else f"{name}.png" for name in names]
-    for name in result:
+    for name in names:
         parts = name.replace("\\", "/").split("/")
         leads_out = not all(parts) or any(part in (".", "..") or ":" in part for part in parts)
         if leads_out or not name.isprintable() or len(name) > LONGEST_NAME:

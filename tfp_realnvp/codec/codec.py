@@ -208,7 +208,11 @@ class Archive:
     """
 
     def __init__(self, file: str | os.PathLike[str] | IO[bytes], *, codec: Codec | None = None):
-        self._file = Path(file).open("rb") if isinstance(file, str | os.PathLike) else file
+        self._file = (
+            Path(file).open("rb")  # noqa: SIM115 - until `__exit__`
+            if isinstance(file, str | os.PathLike)
+            else file
+        )
         self.content = archive.read_content(self._file)
         self.codec = self._found(codec)
 

@@ -27,12 +27,15 @@ class Batch:
         labels: of the rows, `[N]`; None of a flow without classes.
         condition: what couplings see beside their input, `[N, H, W, K]`; None for nothing.
         latents: numbers that have left, the last last.
+        costs: what encoding has cost each number that a step has changed, in bits, step by step;
+            None where nobody asks.
     """
 
     stack: Stack
     labels: np.ndarray | None = None
     condition: np.ndarray | None = None
     latents: list[np.ndarray] = dataclasses.field(default_factory=list)
+    costs: list[np.ndarray] | None = None
 
     def given(self) -> list[np.ndarray]:
         """Returns what networks are given beside numbers."""
@@ -102,6 +105,8 @@ class Dequantize(Step):
     def encode(self, numbers, batch):
         """See `Step`."""
         fractions = batch.stack.pop_bits(numbers.shape, grid.FRACTION_BITS)
+        if batch.costs is not None:
+            batch.costs.append(np.full(numbers.shape, -float(grid.FRACTION_BITS)))
         if self.noise is not None:
             fractions = encode(self.noise, fractions, self._within(numbers, batch))
         return numbers * 2.0**grid.FRACTION_BITS + fractions
@@ -167,7 +172,7 @@ class Elements(Step):
 
     def encode(self, numbers, batch):
         """See `Step`."""
-        places, bits = self._places(), grid.tick_bits(self.function)
+        places, bits = self.places(), grid.tick_bits(self.function)
 
         def intervals(numbers, *given):
             whole = numbers[:, self.changed]
@@ -176,6 +181,8 @@ class Elements(Step):
 
         first, count = in_rows(intervals, numbers, *batch.given())
         grid.check(self.function, numbers[:, places], first, count)
+        if batch.costs is not None:
+            batch.costs.append(bits - np.log2(count))
         numbers = numbers.copy()
         for part in _parts_of(len(numbers), len(places)):
             ticks = first[:, part] + batch.stack.pop(count[:, part])
@@ -186,7 +193,7 @@ class Elements(Step):
 
     def decode(self, numbers, batch):
         """See `Step`."""
-        places, bits = self._places(), grid.tick_bits(self.function)
+        places, bits = self.places(), grid.tick_bits(self.function)
         seen, numbers = numbers, numbers.copy()
         parts = _parts_of(len(numbers), len(places))
         parameters = None if len(parts) == 1 else self._parameters(seen, *batch.given())
@@ -225,7 +232,8 @@ class Elements(Step):
         values = values.reshape(len(values), -1)
         return values if self.chosen is None else values[:, self.chosen.ravel()]
 
-    def _places(self) -> np.ndarray:
+    def places(self) -> np.ndarray:
+        """Returns which elements of an event change."""
         places = self.changed.ravel()
         return places if self.chosen is None else places[self.chosen.ravel()]
 
