@@ -27,7 +27,7 @@ def export_all(args: argparse.Namespace) -> None:
     """Exports the flows that are not there yet."""
     import tfp_realnvp as nvp
     from tfp_realnvp.serving.versions import versions_of
-    from tfp_realnvp.zoo.pretrained import folder_of
+    from tfp_realnvp.zoo.files import folder_of
 
     for name in args.names:
         base = Path(args.out) / name

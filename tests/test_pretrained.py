@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import tfp_realnvp as nvp
-from tfp_realnvp.zoo import pretrained as module
+from tfp_realnvp.zoo import files as module
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_each_has_a_card_and_samples(name):
     assert {"library_name: keras", "tags:", "datasets:"} <= {
         line if line.startswith("library") else line.split()[0] for line in front.splitlines()
     }
-    assert all(value in card for value in module._sums()[name].values())
+    assert all(value in card for value in module.sums()[name].values())
     dist = nvp.pretrained(name)
     labels = None if dist.num_classes is None else [0, 1]
     samples = nvp.sample(dist, 2, seed=0, labels=labels)

@@ -25,6 +25,8 @@ register_with_keras()
 # costs next to nothing.
 _PUBLIC = {
     "Adam": "kernels.adam",
+    "Archive": "codec.codec",
+    "Codec": "codec.codec",
     "Compiled": "serving.compiled",
     "Context": "core.context",
     "Flow": "flow",
@@ -34,10 +36,13 @@ _PUBLIC = {
     "anomaly_scores": "uses.anomaly",
     "attribute_direction": "uses.attributes",
     "auroc": "uses.anomaly",
+    "bits_by_pixel": "codec.costs",
     "bits_per_dim": "uses.likelihood",
     "class_log_probs": "uses.classes",
     "class_posterior": "uses.classes",
+    "compress": "codec.codec",
     "decode": "uses.latents",
+    "decompress": "codec.codec",
     "dequantization_density": "uses.dequantization_noise",
     "dequantization_noise": "uses.dequantization_noise",
     "diagnose": "uses.diagnosis",
@@ -53,7 +58,7 @@ _PUBLIC = {
     "move": "uses.attributes",
     "noise_histogram": "uses.dequantization_noise",
     "pretrained": "zoo.pretrained",
-    "pretrained_names": "zoo.pretrained",
+    "pretrained_names": "zoo.files",
     "resample_scales": "uses.latents",
     "reestimate_statistics": "uses.statistics",
     "sample": "uses.latents",
@@ -79,6 +84,8 @@ _MODULES = {
 # ruff: noqa: F401 - for type checkers and editors, which do not look into `__getattr__`.
 if TYPE_CHECKING:
     from tfp_realnvp import bijectors, conditioners, datasets, flows
+    from tfp_realnvp.codec.codec import Archive, Codec, compress, decompress
+    from tfp_realnvp.codec.costs import bits_by_pixel
     from tfp_realnvp.core.context import Context
     from tfp_realnvp.execution.device import use_shards
     from tfp_realnvp.flow import Flow
@@ -116,7 +123,8 @@ if TYPE_CHECKING:
     from tfp_realnvp.uses.start import start_from
     from tfp_realnvp.uses.statistics import reestimate_statistics
     from tfp_realnvp.uses.summary import summary
-    from tfp_realnvp.zoo.pretrained import pretrained, pretrained_names
+    from tfp_realnvp.zoo.files import pretrained_names
+    from tfp_realnvp.zoo.pretrained import pretrained
 
 __all__ = sorted([*_PUBLIC, *_MODULES])
 

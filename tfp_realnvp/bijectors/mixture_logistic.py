@@ -60,13 +60,13 @@ class MixtureLogistic(Transformer):
 
     def inverse(self, y, parameters):
         """See `Transformer.inverse`."""
-        log_scale, shift, mixture = self._split(y, parameters)
+        log_scale, shift, mixture = self.parts(y, parameters)
         logit, log_slope = _logit_and_log_slope(y, *mixture)
         return (logit + shift) * tf.exp(log_scale), log_slope + log_scale
 
     def forward(self, x, parameters):
         """See `Transformer.forward`."""
-        log_scale, shift, mixture = self._split(x, parameters)
+        log_scale, shift, mixture = self.parts(x, parameters)
         target = x * tf.exp(-log_scale) - shift
         _, means, log_scales = mixture
         roots = means + tf.exp(log_scales) * target[..., None, :]
@@ -76,8 +76,17 @@ class MixtureLogistic(Transformer):
         y = increasing_root(_logit_and_slope, target, low - slack, high + slack, *mixture)
         return y, -(_logit_and_log_slope(y, *mixture)[1] + log_scale)
 
-    def _split(self, value, parameters):
-        """Returns log-scale and shift `[N, ..., C]`, and the mixture's three `[N, ..., K, C]`."""
+    def parts(self, value, parameters):
+        """Returns what the parameters stand for.
+
+        Args:
+            value: what is mapped, `[N, ..., C]`.
+            parameters: see `Transformer.inverse`.
+
+        Returns:
+            Log-scale and shift `[N, ..., C]`, and log-weights, means and log-scales of the
+            components `[N, ..., K, C]`.
+        """
         count, channels = self.components, value.shape[-1]
         shape = tf.concat([tf.shape(value)[:-1], [self.parameters_per_element, channels]], 0)
         affine, logits, means, raw = tf.split(

@@ -91,8 +91,12 @@ class VariationalDequantization(Container, Dequantization):
         """See `Dequantization.noise_and_log_q`."""
         return result_of(self._noise_walk(y, base, context))
 
+    def seen(self, y: tf.Tensor) -> tf.Tensor:
+        """Returns images as the couplings see them, between -1 and 1."""
+        return y * (2.0 / (self.levels - 1)) - 1.0
+
     def _noise_walk(self, y, base, context):
-        seen = y * (2.0 / (self.levels - 1)) - 1.0
+        seen = self.seen(y)
         if context.condition is not None:
             seen = tf.concat([seen, context.condition], -1)
         noise, first = self._to_reals._inverse_and_log_det(base, context)

@@ -12,7 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-COMMANDS = ("train", "evaluate", "sample", "export", "serve")
+COMMANDS = (
+    *("train", "evaluate", "sample", "export", "serve"),
+    *("compress", "decompress", "list", "test"),
+)
 
 
 def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> int:
@@ -37,7 +40,8 @@ def main(argv: Sequence[str] | None = None, *, command: str | None = None) -> in
     else:
         _fill(parser, command)
     args = parser.parse(argv)
-    return guarded(_module(command or args.command).run, args)
+    module = _module(command or args.command)
+    return guarded(module.run, args, tensorflow=getattr(module, "NEEDS_TENSORFLOW", True))
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,19 +64,26 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"error: {message}\n")
 
 
-def guarded(run: Callable[[argparse.Namespace], int | None], args: argparse.Namespace) -> int:
+def guarded(
+    run: Callable[[argparse.Namespace], int | None],
+    args: argparse.Namespace,
+    *,
+    tensorflow: bool = True,
+) -> int:
     """Runs a command on a clean screen: errors are one sentence, unless `args.debug` is set.
 
     Args:
         run: what to run.
         args: its arguments, with `debug` among them.
+        tensorflow: whether it needs TensorFlow, which is started for it.
 
     Returns:
         The exit status.
     """
     try:
-        with quiet(), no_garbage_collection():
-            importlib.import_module("tensorflow_probability")
+        if tensorflow:
+            with quiet(), no_garbage_collection():
+                importlib.import_module("tensorflow_probability")
         return run(args) or 0
     except KeyboardInterrupt as stop:
         print(f"\n{stop if str(stop) else 'Interrupted.'}", file=sys.stderr)

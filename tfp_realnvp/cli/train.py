@@ -177,7 +177,7 @@ def run(args: argparse.Namespace) -> None:
     """Runs the command."""
     from tfp_realnvp.core import arguments
     from tfp_realnvp.training import gang, runs
-    from tfp_realnvp.zoo.pretrained import folder_of, pretrained_names
+    from tfp_realnvp.zoo.files import folder_of, pretrained_names
 
     arguments.whole("train.py", "--test_examples", args.test_examples, least=0)
     if args.flow is None:

@@ -171,6 +171,36 @@ def images(sets: Mapping[str, Any], *, levels: int = 256, columns: int | None = 
     return figure
 
 
+def bits_by_pixel(images: Any, bits: Any, *, levels: int = 256) -> Figure:
+    """Draws images, and under each where its bits go.
+
+    Args:
+        images: `[N, H, W, C]` integers.
+        bits: what `nvp.bits_by_pixel` gives for them.
+        levels: number of levels of the images.
+
+    Returns:
+        A Matplotlib figure.
+
+    Example:
+        >>> import numpy as np, tfp_realnvp as nvp
+        >>> len(nvp.figures.bits_by_pixel(np.zeros([3, 4, 4, 1]), np.ones([3, 4, 4, 1])).axes)
+        7
+    """
+    bits = np.asarray(bits).sum(-1)
+    figure, axes = _panels(2 * len(images), across=len(images), size=1.6)
+    for axis, image in zip(axes, images, strict=False):
+        axis.imshow(grid(np.asarray(image)[None], levels=levels), cmap="gray")
+    largest = float(np.abs(bits).max(initial=1e-9))
+    for axis, own in zip(axes[len(images) :], bits, strict=True):
+        shown = axis.imshow(own, cmap="RdBu_r", vmin=-largest, vmax=largest)
+        axis.set_title(f"{own.sum():.0f} bits", fontsize=9)
+    for axis in axes:
+        axis.axis("off")
+    figure.colorbar(shown, ax=axes, label="bits of a pixel", shrink=0.8)
+    return figure
+
+
 def noise_histograms(histograms: Mapping[str, tuple[Any, Any]]) -> Figure:
     """Draws `noise_histogram` results as densities, so that uniform noise has height 1.
 
