@@ -60,7 +60,8 @@ figure on `validation`, and `{split}` was not used before the figures above.
 ## Files
 
 Kernels are stored in half precision. `results.json` and `log.csv` are those of the run;
-`reference.json` is what the first 1,000 examples of `{split}` cost. SHA-256:
+`reference.json` is what the first 1,000 examples of `{split}` cost; `codec.nvpm`, where there is one,
+is the flow in whole numbers, for archives. SHA-256:
 
 {sums}
 """
@@ -75,6 +76,9 @@ def main() -> int:
     parser.add_argument("--license", required=True, help="licence of the data")
     parser.add_argument("--machine", default="two CPU cores", help="what it was trained on")
     parser.add_argument("--recipe", help="name of the recipe, where it was one")
+    parser.add_argument(
+        "--codec", action="store_true", help="with its codec, to write and read archives"
+    )
     add_debug(parser)
     return guarded(publish, parser.parse())
 
@@ -111,7 +115,14 @@ def publish(args: argparse.Namespace) -> None:
     for name in ("results.json", "log.csv"):
         shutil.copy(run / name, target / name)
 
-    sums = {n: hashlib.sha256((target / n).read_bytes()).hexdigest() for n in READ}
+    read = list(READ)
+    if args.codec:
+        from tfp_realnvp.codec.codec import FILE
+
+        nvp.Codec.of(halved).save(target / FILE)
+        read.append(FILE)
+
+    sums = {n: hashlib.sha256((target / n).read_bytes()).hexdigest() for n in read}
     table = json.loads((ZOO / "sums.json").read_text()) | {args.name: sums}
     (ZOO / "sums.json").write_text(json.dumps(table, indent=2, sort_keys=True) + "\n")
     costs = f"{after - before:+.5f} (validation, {min(1000, len(x)):,})"
