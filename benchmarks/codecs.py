@@ -133,8 +133,12 @@ def ours(model: str, test: np.ndarray) -> None:
     print(f"read at {len(test) / (read - written):.0f} images/s, every pixel right")
     if not model.endswith(".nvpm"):
         dist = nvp.pretrained(model) if model in nvp.pretrained_names() else nvp.load(model)
+        nvp.bits_per_dim(dist, test[:64], num_importance_samples=1)  # traced
+        begin = time.perf_counter()
         sample = nvp.bits_per_dim(dist, test, num_importance_samples=1).mean()
+        rate = len(test) / (time.perf_counter() - begin)
         print(f"    one sample of the noise {sample:.3f}: the archive is {bits / sample:.4f} of it")
+        print(f"    TensorFlow's own float32 networks, without any coding: {rate:.0f} images/s")
 
 
 def main(arguments: list[str] | None = None) -> None:

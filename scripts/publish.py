@@ -60,8 +60,8 @@ figure on `validation`, and `{split}` was not used before the figures above.
 ## Files
 
 Kernels are stored in half precision. `results.json` and `log.csv` are those of the run;
-`reference.json` is what the first 1,000 examples of `{split}` cost; `codec.nvpm`, where there is one,
-is the flow in whole numbers, for archives. SHA-256:
+`reference.json` is what the first 1,000 examples of `{split}` cost; `codec.nvpm`, where there is
+one, is the flow in whole numbers, for archives. SHA-256:
 
 {sums}
 """

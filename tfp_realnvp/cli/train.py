@@ -23,8 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=Recipe,
         choices=tuple(RECIPES),
         help="settings that were tried, by name, for all that is not given here: likelihood, for "
-        "images on two CPU cores; likelihood-gpu; archive; mnist-conditional; digits; moons; and the "
-        "sources' own, uva, lecture and post",
+        "images on two CPU cores; likelihood-gpu; archive; mnist-conditional; digits; moons; and "
+        "the sources' own, uva, lecture and post",
     )
     _add_flow(parser.add_argument_group("flow"))
     _add_data(parser.add_argument_group("data"))
