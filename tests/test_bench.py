@@ -81,7 +81,7 @@ def test_codecs_cost_what_their_files_hold(monkeypatch, capsys):
     assert bits["PNG, one by one"] == 8 * len(codecs.png(images[0])) / 16
     assert bits["PNG, one mosaic"] < bits["PNG, one by one"]
     told = capsys.readouterr().out
-    assert "JPEG XL left out: pip install imagecodecs" in told and "zpaq left out" in told
+    assert "zstd left out: pip install imagecodecs" in told and "zpaq left out" in told
 
 
 def test_scaling_finds_a_known_slope():

@@ -22,7 +22,7 @@ SAME32 = {"rtol": 1e-4, "atol": 1e-3}
 
 
 # Their graphs take long, and are like those of others.
-LONG = {"lecture_realnvp", "flowpp", "jet", "uva_vardeq", "nsf"}
+LONG = {"lecture_realnvp", "flowpp", "jet", "uva_vardeq", "nsf", "residual"}
 
 
 def flows():
@@ -30,7 +30,8 @@ def flows():
         marks = [pytest.mark.slow] if name in LONG else []
         yield pytest.param(name, shape_of(name, (2,)), id=name, marks=marks)
     for name in ("realnvp", "glow", "nsf", "residual"):
-        yield pytest.param(name, (4, 4, 1) if name == "realnvp" else (4,), id=f"{name} too")
+        shape = (4, 4, 1) if name == "realnvp" else (4,)
+        yield pytest.param(name, shape, id=f"{name} too", marks=pytest.mark.slow)
 
 
 def build(name, shape, **options):

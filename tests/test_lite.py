@@ -60,7 +60,11 @@ def assert_those_of_the_flow(fast, dist, x, labels):
 
 
 @pytest.mark.parametrize("num_classes", [None, 3])
-@pytest.mark.parametrize("name", VECTORS)
+@pytest.mark.parametrize(
+    "name",
+    # Converting the graph of this one takes half a minute.
+    [pytest.param(n, marks=[pytest.mark.slow] if n == "maf" else []) for n in VECTORS],
+)
 def test_vectors(name, num_classes):
     dist = flow(name, (3,), num_classes=num_classes)
     labels = num_classes and np.arange(5) % 3

@@ -71,6 +71,7 @@ def test_a_run_goes_on_with_other_devices(tmp_path, strategy, monkeypatch):
         np.testing.assert_allclose(b, a, atol=ROUNDING)
 
 
+@pytest.mark.slow
 def test_a_broken_epoch_goes_on_bit_for_bit(tmp_path, strategy, monkeypatch):
     monkeypatch.setattr(
         "tfp_realnvp.execution.device.tf.distribute.MirroredStrategy", lambda devices: strategy

@@ -90,7 +90,7 @@ def test_an_ended_run_resumes_to_the_same_and_goes_on_to_more_epochs(run, tmp_pa
 @pytest.mark.parametrize(
     ("flow", "more"),
     [
-        ("uva_vardeq", {}),
+        pytest.param("uva_vardeq", {}, marks=pytest.mark.slow),
         ("uva_simple", {"ema": 0.9, "log": ["terms", "gradient_noise"], "coarse": [0.5]}),
     ],
 )

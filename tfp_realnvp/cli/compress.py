@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
     out = args.out or _beside(args.images)
     with images_on_disk.opened(args.images) as found:
         codec = codec_named(args.model, found.images.shape[1:])
-        labels = found.labels if args.labels is None else np.load(args.labels)
+        labels = found.labels if args.labels is None else np.load(args.labels, allow_pickle=False)
         if codec.model.num_classes is None and args.labels is None:
             labels = None  # of the file's own there is no need
         countdown = Countdown("compressing", len(found.images), unit="images", stream=sys.stderr)

@@ -50,13 +50,13 @@ def opened(path: str) -> Iterator[Found]:
     """
     if path == STREAM:
         with _readable("standard input"):
-            yield _of_array(np.load(io.BytesIO(sys.stdin.buffer.read())), "npy")
+            yield _of_array(np.load(io.BytesIO(sys.stdin.buffer.read()), allow_pickle=False), "npy")
     elif path.endswith(".npy"):
         with _readable(path):
-            found = _of_array(np.load(path, mmap_mode="r"), "npy")
+            found = _of_array(np.load(path, mmap_mode="r", allow_pickle=False), "npy")
         yield found
     elif path.endswith(".npz"):
-        with _readable(path), np.load(path) as arrays:
+        with _readable(path), np.load(path, allow_pickle=False) as arrays:
             found = _of_arrays(path, {name: arrays[name] for name in arrays.files})
         yield found
     else:
