@@ -64,6 +64,18 @@ def test_it_is_calibrated_and_a_narrow_one_is_not(posterior):
     ]
 
 
+def test_a_draw_on_the_edge_of_the_support_is_left_out():
+    class Edged(tfd.Uniform):
+        def _sample_n(self, n, seed=None):
+            drawn = super()._sample_n(n, seed=seed).numpy()
+            drawn[0] = -1.0  # as one float32 draw in 16 million is
+            return drawn
+
+    prior = tfd.Sample(Edged(-1.0, 1.0), 2)
+    posterior = nvp.sbi.fit(prior, lambda theta: theta, num=20, epochs=1, **SMALL)
+    assert np.isfinite(posterior.history["loss"]).all()
+
+
 def test_samples_stay_in_the_support(tmp_path):
     prior = tfd.Sample(tfd.Uniform(-1.0, 1.0), 2)
     rng = np.random.default_rng(0)

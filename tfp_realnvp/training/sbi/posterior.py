@@ -115,6 +115,9 @@ def fit(
     """
     parameters, observations = simulate(prior, simulator, num, seed=seed)
     support = _support(prior)
+    if support is not None:  # one draw in some millions is on the very edge
+        inside = _inside(support, parameters)
+        parameters, observations = parameters[inside], observations[inside]
     return fit_pairs(parameters, observations, support=support, seed=seed, **options)
 
 
@@ -214,9 +217,13 @@ def _support(prior: tfp.distributions.Distribution) -> tfp.bijectors.Bijector | 
     return None if isinstance(support, tfp.bijectors.Identity) else support
 
 
+def _inside(support: tfp.bijectors.Bijector, theta: np.ndarray) -> np.ndarray:
+    """Returns which rows of parameters are inside of the support, and not on its edge."""
+    return np.isfinite(support.inverse(tf.constant(theta)).numpy()).all(axis=-1)
+
+
 def _check_support(support: tfp.bijectors.Bijector, theta: np.ndarray) -> None:
-    inner = support.inverse(tf.constant(theta)).numpy()
-    outside = ~np.isfinite(inner).all(axis=-1)
+    outside = ~_inside(support, theta)
     if outside.any():
         row = int(outside.argmax())
         raise ValueError(
