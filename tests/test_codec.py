@@ -28,7 +28,7 @@ def test_every_pixel_comes_back(name):
     np.testing.assert_array_equal(y, x)
 
 
-@pytest.mark.parametrize("name", ["uva_multiscale", "mixture_multiscale", "jet"])
+@pytest.mark.parametrize("name", ["uva_multiscale", "mixture_multiscale", "flowpp", "jet"])
 def test_labels_come_back_too(name):
     x, labels = images(9), np.arange(9) % 3
     dist = small(name, num_classes=3)
@@ -78,6 +78,8 @@ def test_bits_by_pixel_are_those_of_the_image(name):
     spot[0, 2, 5] = 250
     more = nvp.bits_by_pixel(codec, spot) - nvp.bits_by_pixel(codec, flat)
     assert np.isfinite(more).all() and more.shape == flat.shape
+    with pytest.raises(ValueError, match="integers from 0 to 255"):
+        nvp.bits_by_pixel(codec, x.astype(int) + 1)
 
 
 def test_frames_are_read_alone():

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tfp_realnvp.codec import IMAGES_PER_FRAME
+
 DESCRIPTION = "Compress images without loss, by a flow."
 SUFFIX = ".nvp"
 
@@ -31,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action=argparse.BooleanOptionalAction,
         help="put the codec into the archive; done if not given, where it is no pretrained one",
     )
-    add("--images_per_frame", type=int, default=5_000, help="images that are read together")
+    add("--images_per_frame", type=int, default=IMAGES_PER_FRAME, help="images read together")
     add("-f", "--force", action="store_true", help="replace OUT")
     add("-k", "--keep", action="store_true", help="keep IMAGES, which is done anyway")
     add(

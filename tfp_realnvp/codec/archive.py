@@ -134,10 +134,10 @@ def read_content(file: IO[bytes]) -> Content:
     """
     start = file.read(len(MAGIC) + 1)
     if start[:-1] != MAGIC:
-        raise ValueError("this is no archive of images")
+        raise ValueError("This is no archive of images.")
     if start[-1] != VERSION:
         raise ValueError(
-            f"the archive is of version {start[-1]}, where {VERSION} is the newest that is known"
+            f"The archive is of version {start[-1]}, where {VERSION} is the newest that is known."
         )
     size = file.seek(0, 2)
     try:
@@ -154,7 +154,7 @@ def read_content(file: IO[bytes]) -> Content:
             raise ValueError("its index is no archive's")
         return content
     except (OSError, ValueError, KeyError, TypeError, struct.error, zlib.error) as error:
-        raise ValueError("the archive is damaged: its index is not whole") from error
+        raise ValueError("The archive is damaged: its index is not whole.") from error
 
 
 def _are_within(content: Content, size: int) -> bool:
@@ -174,7 +174,7 @@ def read_embedded(file: IO[bytes], content: Content) -> bytes | None:
         return None
     data = _read(file, content.model)
     if hashlib.sha256(data).hexdigest() != content.model["sha256"]:
-        raise ValueError("the archive is damaged: its model is not whole")
+        raise ValueError("The archive is damaged: its codec is not whole.")
     return data
 
 
@@ -204,14 +204,14 @@ def read_frames(
         for number, frame in zip(numbers, described, strict=True):
             data = _read(file, frame)
             if _digest(data) != frame["digest"]:
-                raise ValueError(f"the archive is damaged: frame {number} is not whole")
+                raise ValueError(f"The archive is damaged: frame {number} is not whole.")
             yield data, 4 * frame["images"] * (math.prod(content.shape) + 1)
 
     results = workers.decoded(model_data, parts(), number=len(described), advance=advance)
     for number, frame, (images, labels) in zip(numbers, described, results, strict=True):
         images = images.astype(content.dtype)
         if _digest_of(images, labels) != frame["pixels"]:
-            raise ValueError(f"frame {number} gives other pixels than it was written for")
+            raise ValueError(f"Frame {number} gives other pixels than it was written for.")
         yield images, labels
 
 

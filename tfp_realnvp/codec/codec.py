@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfp_realnvp.codec import archive, model_file
+from tfp_realnvp.codec import IMAGES_PER_FRAME, archive, model_file
 from tfp_realnvp.codec.model import Model
 from tfp_realnvp.core.files import replacing
 from tfp_realnvp.zoo.files import folder_of, sums
@@ -21,7 +21,6 @@ from tfp_realnvp.zoo.files import folder_of, sums
 if TYPE_CHECKING:
     from tfp_realnvp.flow import Flow
 
-IMAGES_PER_FRAME = 5_000
 #: The name of a codec among a pretrained flow's files.
 FILE = "codec.nvpm"
 
@@ -154,20 +153,18 @@ class Codec:
             What the archive says of itself.
         """
         from tfp_realnvp.core import arguments
-        from tfp_realnvp.core.data_checks import check_data, labels_of_examples
 
         arguments.whole("compress", "images_per_frame", images_per_frame)
         if not hasattr(images, "dtype"):
             images = np.asarray(images)
-        labels = labels_of_examples(labels, self.model.num_classes, len(images), name="The codec")
+        labels = self.checked_labels(labels, len(images))
         name = pretrained_codecs().get(self.sha256)
 
         def parts() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
             for first in range(0, len(images), images_per_frame):
                 rows = slice(first, first + images_per_frame)
-                part = np.asarray(images[rows])
-                check_data(part, self.model.shape, self.model.levels, name="The codec")
-                yield part, None if labels is None else labels[rows].astype(np.int64)
+                own = None if labels is None else labels[rows]
+                yield self.checked_images(images[rows]), own
 
         return archive.write(
             file,
@@ -182,6 +179,29 @@ class Codec:
             kind=kind,
             advance=advance,
         )
+
+    def checked_images(self, images: Any) -> np.ndarray:
+        """Returns images `[N, H, W, C]`, if the flow takes them.
+
+        Raises:
+            ValueError: images of another shape, or pixels that are out of range.
+        """
+        from tfp_realnvp.core.data_checks import check_data
+
+        images = np.asarray(images)
+        check_data(images, self.model.shape, self.model.levels, name="The codec")
+        return images
+
+    def checked_labels(self, labels: Any, count: int) -> np.ndarray | None:
+        """Returns a label for each of so many images, or None of a flow without classes.
+
+        Raises:
+            ValueError: labels missing or uncalled for, or out of range.
+        """
+        from tfp_realnvp.core.data_checks import labels_of_examples
+
+        labels = labels_of_examples(labels, self.model.num_classes, count, name="The codec")
+        return None if labels is None else labels.astype(np.int64)
 
     def decompress(self, data: bytes) -> Any:
         """Returns the images of an archive that this codec wrote; see `decompress`."""
@@ -213,8 +233,13 @@ class Archive:
             if isinstance(file, str | os.PathLike)
             else file
         )
-        self.content = archive.read_content(self._file)
-        self.codec = self._found(codec)
+        try:
+            self.content = archive.read_content(self._file)
+            self.codec = self._found(codec)
+        except ValueError:
+            if self._file is not file:
+                self._file.close()
+            raise
 
     def __len__(self) -> int:
         return len(self.content)

@@ -140,16 +140,47 @@ def _in_turn(members: Sequence[bijectors.FlowBijector], place: Place) -> list[st
     beyond = dataclasses.replace(place, shape=first._latent_shape(place.shape))
     if place.condition is None or beyond.shape[:-1] == place.shape[:-1]:
         return own + _in_turn(rest, beyond)
-    return [*own, _seeing(first._condition_beyond, rest, place, beyond.shape)]
+    return [*own, _beyond(first, rest, place, beyond.shape)]
+
+
+def _beyond(
+    member: Any, members: Sequence[bijectors.FlowBijector], place: Place, shape: Shape
+) -> steps.Step:
+    """Returns the steps of members that see the condition as it is beyond another one.
+
+    Args:
+        member: the one that they stand behind, or within.
+        members: the members.
+        place: where that one stands.
+        shape: of the events that they see.
+    """
+
+    def beyond(*given: tf.Tensor) -> tf.Tensor:
+        return member._condition_beyond(given[0])
+
+    assert place.condition is not None
+    condition = tuple(beyond(tf.zeros([1, *place.condition])).shape[1:])
+    return _seeing(beyond, members, place, shape, condition=condition)
 
 
 def _seeing(
-    function: Callable, members: Sequence[bijectors.FlowBijector], place: Place, shape: Shape
+    function: Callable,
+    members: Sequence[bijectors.FlowBijector],
+    place: Place,
+    shape: Shape,
+    *,
+    condition: Shape,
 ) -> steps.Step:
-    """Returns the steps of members whose couplings see what a function makes of the condition."""
-    assert place.condition is not None
-    seen = traced(function, tf.TensorSpec((None, *place.condition)))
-    condition = tuple(function(tf.zeros([1, *place.condition])).shape[1:])
+    """Returns the steps of members whose couplings see what a function makes of what is given.
+
+    Args:
+        function: from the condition, and labels where there are any, to what they see.
+        members: the members.
+        place: where the function stands.
+        shape: of the events that they see.
+        condition: of what the function makes.
+    """
+    seen = traced(function, *place.given())
     within = dataclasses.replace(place, shape=shape, condition=condition)
     return steps.Seeing(seen, joined(_in_turn(members, within)))
 
@@ -162,20 +193,17 @@ def _squeezed(member: bijectors.Squeezed, place: Place) -> list[steps.Step]:
     if place.condition is None:
         within = joined(_in_turn(member.members, dataclasses.replace(place, shape=shape)))
     else:
-        within = [_seeing(member._squeeze._condition_beyond, member.members, place, shape)]
+        within = [_beyond(member._squeeze, member.members, place, shape)]
     return [there, *within, back]
 
 
 @compiled.register(bijectors.Encoded)
 def _encoded(member: bijectors.Encoded, place: Place) -> list[steps.Step]:
-    if place.num_classes is not None:  # the network of the condition sees them as well
-        raise NotImplementedError("networks of a condition that see classes")
-    context = place.context([None])
+    def network(*given: tf.Tensor) -> tf.Tensor:
+        return member.network.parameters(given[0], place.context(given))
 
-    def network(condition: tf.Tensor) -> tf.Tensor:
-        return member.network.parameters(condition, context)
-
-    return [_seeing(network, member.members, place, place.shape)]
+    shape = (*place.shape[:-1], member.network.known_outputs())
+    return [_seeing(network, member.members, place, place.shape, condition=shape)]
 
 
 @compiled.register(bijectors.FactorOut)

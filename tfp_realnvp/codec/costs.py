@@ -30,6 +30,9 @@ def bits_by_pixel(codec: Codec, images: Any, labels: Any = None) -> np.ndarray:
     Returns:
         Bits `[N, H, W, C]`, below 0 where a pixel gives more noise back than it takes.
 
+    Raises:
+        ValueError: images or labels that the flow does not take, or an image that can't be coded.
+
     Example:
         >>> import numpy as np, tfp_realnvp as nvp
         >>> dist = nvp.flows.build("uva_simple", (4, 4, 1), width=4, couplings=2, blocks=1)
@@ -37,12 +40,11 @@ def bits_by_pixel(codec: Codec, images: Any, labels: Any = None) -> np.ndarray:
         (5, 4, 4, 1)
     """
     model = codec.model
-    images = np.asarray(images).astype(np.int64)
+    images = codec.checked_images(images)
+    labels = codec.checked_labels(labels, len(images))
     words = 4 * images.size
     while True:  # until the noise has bits enough
-        batch = steps.Batch(
-            Stack(frames.seed(words)), None if labels is None else np.asarray(labels), costs=[]
-        )
+        batch = steps.Batch(Stack(frames.seed(words)), labels, costs=[])
         try:
             numbers = images.reshape(len(images), -1).astype(np.float64)
             rest = steps.encode(model.steps, numbers, batch)

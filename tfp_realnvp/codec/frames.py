@@ -68,10 +68,10 @@ class Frame:
             words = np.frombuffer(data[start + packed :], "<u4").astype(np.uint32)
             numbers = np.frombuffer(plain[: 4 * apart], "<u4").astype(np.int64)
         except (struct.error, zlib.error, ValueError) as error:
-            raise ValueError("a frame is damaged") from error
+            raise ValueError("A frame is damaged.") from error
         rest = plain[4 * apart :]
         if len(rest) > most_plain or not kept_words <= seed_words <= _MOST_SEED_WORDS:
-            raise ValueError("a frame is damaged")
+            raise ValueError("A frame is damaged.")
         return cls(seed_words, kept_words, words, list(data[_HEAD.size : start]), numbers, rest)
 
 
@@ -160,13 +160,13 @@ def decode(
         try:
             own, own_labels = model.decode(size, stack)
         except (ShortStackError, ValueError, KeyError, OverflowError, MemoryError) as error:
-            raise ValueError("a frame is damaged, or another model's") from error
+            raise ValueError("A frame is damaged, or another codec's.") from error
         images[rows] = own
         if labels is not None and own_labels is not None:
             labels[rows] = own_labels
         advance(size)
     if not np.array_equal(stack.words(), lowest):
-        raise ValueError("a frame is damaged, or another model's")
+        raise ValueError("A frame is damaged, or another codec's.")
     plain = np.frombuffer(frame.plain, "<i4")
     pixels = len(frame.apart) * int(np.prod(model.shape))
     images[frame.apart] = plain[:pixels].reshape(-1, *model.shape)

@@ -23,7 +23,7 @@ TICK_BITS, UNIT_TICK_BITS = 18, 24
 LIMIT, UNIT_LIMIT = 2.0 ** (16 + FRACTION_BITS), 2.0 ** (6 + FRACTION_BITS)
 
 
-class OffGridError(Exception):
+class OffGridError(ValueError):
     """Numbers of some rows are too large, or not finite.
 
     Args:
@@ -31,7 +31,9 @@ class OffGridError(Exception):
     """
 
     def __init__(self, rows: np.ndarray):
-        super().__init__("numbers too large for the grid")
+        super().__init__(
+            f"{int(rows.sum())} of {len(rows)} images have latents too large to be coded."
+        )
         self.rows = rows
 
 

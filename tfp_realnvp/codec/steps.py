@@ -131,7 +131,7 @@ class Seeing(Step):
     """Steps whose couplings see something else as their condition.
 
     Attributes:
-        seen: the program that makes it of what is seen outside.
+        seen: the program that makes it of what is given outside: the condition, labels.
         steps: the steps.
     """
 
@@ -147,8 +147,7 @@ class Seeing(Step):
         return decode(self.steps, numbers, self._within(batch))
 
     def _within(self, batch: Batch) -> Batch:
-        assert batch.condition is not None
-        return dataclasses.replace(batch, condition=in_rows(self.seen, batch.condition)[0])
+        return dataclasses.replace(batch, condition=in_rows(self.seen, *batch.given())[0])
 
 
 @dataclasses.dataclass(frozen=True)
